@@ -1,0 +1,1 @@
+"""REST: what the record system asks, and who may ask it."""

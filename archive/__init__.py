@@ -1,0 +1,1 @@
+"""What we keep: the study index, sealed objects, results and their deliveries."""

@@ -1,0 +1,1 @@
+"""What we can prove: sealed events in a Merkle log with signed checkpoints."""

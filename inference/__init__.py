@@ -1,0 +1,1 @@
+"""Models: packages, selection, the reader process, training and evaluation."""

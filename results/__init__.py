@@ -1,0 +1,1 @@
+"""Findings in, standard result objects out; nothing is sent from here."""

@@ -1,0 +1,1 @@
+"""Wires all of it: settings, pipeline, engine, command line."""

@@ -1,0 +1,1 @@
+"""Route result objects, retry, await the answer."""

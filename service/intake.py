@@ -1,0 +1,1 @@
+"""Take custody of an instance; notice when a study is complete."""

@@ -1,0 +1,1 @@
+"""Load the keys of an installation, one for each purpose."""

@@ -1,0 +1,1 @@
+"""What happens to a study, on one screen."""

@@ -1,0 +1,1 @@
+"""Delete what may no longer be kept."""

@@ -1,0 +1,1 @@
+"""The whole of config.yaml, typed and frozen."""

@@ -1,0 +1,1 @@
+"""Build each role from the settings, one module a role: the only composition root."""
