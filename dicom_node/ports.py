@@ -1,0 +1,117 @@
+"""What the node needs from the house: where received instances go, and who is told what happens.
+
+`service/wiring` hands in what implements these. All methods are called from the threads of the
+associations, several at a time, but those of one association in order.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from core.errors import ServiceError
+from core.model import RemoteAE
+
+
+@dataclass(frozen=True)
+class AssociationOrigin:
+    """One accepted association and the peer behind it."""
+
+    association_id: str
+    """Ours, random; safe to log."""
+    peer: RemoteAE
+
+
+@dataclass(frozen=True)
+class IncomingObject:
+    """What the command set says of an object before its first byte arrives. Identity."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+
+
+class Ending(StrEnum):
+    """How an association came to its end."""
+
+    RELEASED = "released"
+    """The peer said that it is done."""
+    ABORTED = "aborted"
+    """The peer or we gave it up; what was promised may not have come."""
+    LOST = "lost"
+    """The connection broke."""
+
+
+class RefusalReason(StrEnum):
+    """Why somebody was not let in, or not let do what he asked."""
+
+    UNKNOWN_CALLED_AE_TITLE = "unknown called AE title"
+    UNKNOWN_CALLING_AE_TITLE = "unknown calling AE title"
+    WRONG_ADDRESS = "known AE title from an address that is not its own"
+    NOTHING_ALLOWED = "the peer is allowed nothing of what it asked for"
+    CAPACITY = "too many associations"
+    NOT_DICOM = "what arrived is not DICOM"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An association that was refused, and what an administrator can do about it.
+
+    The AE titles are as the peer gave them, but with all but printable ASCII replaced.
+    """
+
+    reason: RefusalReason
+    address: str
+    calling_ae_title: str
+    """Empty where the connection was refused before the peer could name itself."""
+    called_ae_title: str
+    remedy: str
+    """Names the setting of config.yaml to change."""
+
+
+class InstanceReceiver(Protocol):
+    """Takes one object while it arrives. Any method may raise a `ServiceError`."""
+
+    def write(self, fragment: bytes) -> None:
+        """Take the next bytes of the encoded data set; nothing is called again after an error
+        but `discard`.
+        """
+
+    def commit(self) -> None:
+        """Return once the object, its row and its audit record are durable, or raise."""
+
+    def discard(self) -> None:
+        """Forget what arrived: the association broke, or `write` or `commit` raised."""
+
+
+class InstanceSink(Protocol):
+    """Where received instances go."""
+
+    def begin(self, origin: AssociationOrigin, incoming: IncomingObject) -> InstanceReceiver:
+        """Open a receiver for one object, or raise a `ServiceError` to refuse it unread."""
+
+
+class NodeObserver(Protocol):
+    """Is told what happens on the node. A `ServiceError` raised by `opened` or `echoed` refuses.
+
+    The errors of all other methods are logged and change nothing on the wire.
+    """
+
+    def opened(self, origin: AssociationOrigin) -> None:
+        """An association was accepted."""
+
+    def closed(self, origin: AssociationOrigin, how: Ending, stored: int, failed: int) -> None:
+        """An association ended; called once for each `opened`, but for a crash."""
+
+    def refused(self, refusal: Refusal) -> None:
+        """Somebody was not let in."""
+
+    def echoed(self, origin: AssociationOrigin) -> None:
+        """The peer verified the connection (C-ECHO)."""
+
+    def alive(self, origin: AssociationOrigin) -> None:
+        """The association still lives; called every few seconds from the first to the last."""
+
+    def failed_store(
+        self, origin: AssociationOrigin, incoming: IncomingObject, error: ServiceError
+    ) -> None:
+        """An object was answered with a failure; called after its `discard`."""
