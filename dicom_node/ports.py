@@ -47,14 +47,15 @@ class RefusalReason(StrEnum):
     UNKNOWN_CALLED_AE_TITLE = "unknown called AE title"
     UNKNOWN_CALLING_AE_TITLE = "unknown calling AE title"
     WRONG_ADDRESS = "known AE title from an address that is not its own"
-    NOTHING_ALLOWED = "the peer is allowed nothing of what it asked for"
+    NOT_ALLOWED = "the peer may not do what it asked for"
+    """Only the presentation contexts concerned are refused; the association may live on."""
     CAPACITY = "too many associations"
     NOT_DICOM = "what arrived is not DICOM"
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """An association that was refused, and what an administrator can do about it.
+    """Somebody who was refused, and what an administrator can do about it.
 
     The AE titles are as the peer gave them, but with all but printable ASCII replaced.
     """
@@ -69,12 +70,14 @@ class Refusal:
 
 
 class InstanceReceiver(Protocol):
-    """Takes one object while it arrives. Any method may raise a `ServiceError`."""
+    """Takes one object while it arrives.
+
+    `write` and `commit` may raise a `ServiceError`, which becomes the status of the answer; after
+    that nothing is called but `discard`.
+    """
 
     def write(self, fragment: bytes) -> None:
-        """Take the next bytes of the encoded data set; nothing is called again after an error
-        but `discard`.
-        """
+        """Take the next bytes of the encoded data set."""
 
     def commit(self) -> None:
         """Return once the object, its row and its audit record are durable, or raise."""
@@ -97,21 +100,21 @@ class NodeObserver(Protocol):
     """
 
     def opened(self, origin: AssociationOrigin) -> None:
-        """An association was accepted."""
+        """Note that an association was accepted."""
 
     def closed(self, origin: AssociationOrigin, how: Ending, stored: int, failed: int) -> None:
-        """An association ended; called once for each `opened`, but for a crash."""
+        """Note that an association ended; called once for each `opened`, but for a crash."""
 
     def refused(self, refusal: Refusal) -> None:
-        """Somebody was not let in."""
+        """Note that somebody was not let in."""
 
     def echoed(self, origin: AssociationOrigin) -> None:
-        """The peer verified the connection (C-ECHO)."""
+        """Note that the peer verified the connection (C-ECHO)."""
 
     def alive(self, origin: AssociationOrigin) -> None:
-        """The association still lives; called every few seconds from the first to the last."""
+        """Note that the association still lives; called every few seconds while it does."""
 
     def failed_store(
         self, origin: AssociationOrigin, incoming: IncomingObject, error: ServiceError
     ) -> None:
-        """An object was answered with a failure; called after its `discard`."""
+        """Note that an object was not stored; called after its `discard`."""
