@@ -1,0 +1,102 @@
+"""The scanner: what is whole passes in any pieces, what is cut or wrong is refused."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom import Dataset
+
+from core.dataset_stream import MAX_DEPTH, DataSetScanner
+from core.errors import MalformedInstanceError
+from core.model import Instance
+from tests.support.builders import ct_image, encoded, endoscopic_image, transfer_syntax
+
+IMAGE = endoscopic_image()
+
+
+def scanned(body: bytes, syntax: str, *, piece: int = 1 << 20) -> Dataset:
+    scanner = DataSetScanner(syntax)
+    for start in range(0, len(body), piece):
+        scanner.feed(body[start : start + piece])
+    return scanner.finish()
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+@pytest.mark.parametrize("piece", [1, 7, 100, 1 << 20])
+def test_the_index_is_the_same_however_the_bytes_arrive(implicit: bool, piece: int) -> None:
+    syntax = transfer_syntax(implicit=implicit)
+    leading = scanned(encoded(IMAGE, implicit=implicit), syntax, piece=piece)
+    assert Instance.parse(leading, transfer_syntax_uid=syntax) == Instance.parse(
+        IMAGE, transfer_syntax_uid=syntax
+    )
+
+
+@given(st.integers(0, len(encoded(IMAGE)) - 1))
+def test_a_data_set_cut_anywhere_is_refused_or_lacks_its_tail(length: int) -> None:
+    """A cut between two elements cannot be seen; every other one is."""
+    body = encoded(IMAGE)
+    try:
+        leading = scanned(body[:length], transfer_syntax(implicit=False))
+    except MalformedInstanceError:
+        return
+    assert encoded(leading) == body[:length]
+
+
+def test_a_data_set_that_ends_inside_its_pixels_is_refused() -> None:
+    with pytest.raises(MalformedInstanceError, match="cut off"):
+        scanned(encoded(ct_image())[:-2], transfer_syntax(implicit=False))
+
+
+def test_pixels_are_not_held() -> None:
+    scanner = DataSetScanner(transfer_syntax(implicit=False))
+    scanner.feed(encoded(IMAGE))
+    assert "PixelData" not in scanner.finish()
+
+
+def nested(depth: int) -> Dataset:
+    dataset = Dataset()
+    for _ in range(depth):
+        outer = Dataset()
+        outer.ReferencedSeriesSequence = [dataset]
+        dataset = outer
+    return dataset
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+def test_sequences_as_deep_as_the_limit_pass(implicit: bool) -> None:
+    body = encoded(nested(MAX_DEPTH - 1), implicit=implicit)
+    scanned(body, transfer_syntax(implicit=implicit))
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+def test_sequences_deeper_than_the_limit_are_refused(implicit: bool) -> None:
+    body = encoded(nested(MAX_DEPTH + 1), implicit=implicit)
+    with pytest.raises(MalformedInstanceError, match="deeper"):
+        scanned(body, transfer_syntax(implicit=implicit))
+
+
+def test_an_element_longer_than_its_item_is_refused() -> None:
+    body = bytearray(encoded(nested(1)))
+    item = Dataset()
+    item.PatientComments = "x" * 10
+    outer = Dataset()
+    outer.ReferencedSeriesSequence = [item]
+    body = bytearray(encoded(outer))
+    position = body.index(b"LT") + 2
+    body[position : position + 2] = (200).to_bytes(2, "little")
+    with pytest.raises(MalformedInstanceError, match="longer"):
+        scanned(bytes(body), transfer_syntax(implicit=False))
+
+
+@given(st.binary(max_size=400))
+def test_no_bytes_whatever_raise_anything_but_our_own_error(body: bytes) -> None:
+    for syntax in ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"):
+        try:
+            scanned(body, syntax, piece=13)
+        except MalformedInstanceError:
+            continue
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.1.99", "1.2.3.4", "nonsense"])
+def test_a_transfer_syntax_that_is_deflated_or_unknown_is_refused(syntax: str) -> None:
+    with pytest.raises(MalformedInstanceError):
+        DataSetScanner(syntax)
