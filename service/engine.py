@@ -1,1 +1,268 @@
-"""The only module that imports dbos: steps, queues, retries."""
+"""The only module that imports dbos: durable workflows, queues, retries.
+
+A workflow holds keys and nothing else; what its steps make lies sealed in the archive. The rows
+of the archive say what has to be done, the engine only sees to it that it is done: a study that
+is scheduled without a workflow is submitted again by the sweep.
+"""
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
+from dbos import error as dbos_error
+
+
+from core.errors import CorruptionError, ServiceError, UnavailableError
+from core.model import RevisionKey
+from service.pipeline import Steps, process
+from service.settings import PipelineSettings
+
+log = logging.getLogger(__name__)
+
+STUDIES, DELIVERIES = "studies", "deliveries"
+STAT, ROUTINE = 1, 10
+"""Priorities of the queues; a lower number runs first (0 would run before STAT)."""
+
+_STEP_POLL_S = 0.2
+_APPLICATION_VERSION = "1"
+"""Raised when the order of the steps changes, so that an old workflow is never replayed wrongly."""
+
+
+class StepTimeoutError(UnavailableError):
+    """A step took longer than it may."""
+
+
+class StepCrashError(CorruptionError):
+    """A step raised what is not one of our errors: a defect, told without its text."""
+
+
+class Failures(Protocol):
+    """What becomes of a study whose step failed for good."""
+
+    def give_up(self, revision: RevisionKey, error: ServiceError) -> None:
+        """Record why the revision failed or is held; may run twice."""
+
+
+class Deliverer(Protocol):
+    """Makes one attempt to bring the results of a revision to one destination."""
+
+    def attempt(self, revision: RevisionKey, destination: str, attempt: int) -> float | None:
+        """Send what is due; return the seconds until the next attempt, None if none is due."""
+
+
+class Engine:
+    """Runs the pipeline and the deliveries of one worker process.
+
+    One engine lives in a process at a time, because DBOS keeps its registry in the module.
+    """
+
+    def __init__(
+        self,
+        settings: PipelineSettings,
+        *,
+        database: Path,
+        steps: Steps,
+        failures: Failures,
+        deliverer: Deliverer,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._steps = _DurableSteps(steps, settings)
+        self._failures = failures
+        self._deliverer = deliverer
+        self._study: Callable[[str], None] | None = None
+        self._delivery: Callable[[str, str, int], None] | None = None
+
+    def launch(self) -> None:
+        """Open the workflow database, take up what was interrupted, and start the queues."""
+        settings = self._settings
+        url = settings.database_url or f"sqlite:///{self._database}"
+        if url.startswith("sqlite"):
+            _use_write_ahead_log(self._database)
+        DBOS(config=_config(url))
+        self._register()
+        DBOS.launch()
+        DBOS.register_queue(
+            STUDIES,
+            worker_concurrency=settings.studies_at_once,
+            polling_interval_sec=_STEP_POLL_S,
+            on_conflict="always_update",
+        )
+        DBOS.register_queue(
+            DELIVERIES,
+            worker_concurrency=settings.deliveries_at_once,
+            partition_worker_concurrency=settings.deliveries_at_once_per_destination,
+            polling_interval_sec=_STEP_POLL_S,
+            on_conflict="always_update",
+        )
+
+    def stop(self, *, grace_s: int = 10) -> None:
+        """Let running workflows end within a bound; what is left is taken up at the next start."""
+        DBOS.destroy(workflow_completion_timeout_sec=grace_s, destroy_registry=True)
+
+    def submit(self, revision: RevisionKey, *, attempt: int = 1, stat: bool = False) -> None:
+        """Start the pipeline for a complete revision; to repeat a call changes nothing."""
+        assert self._study is not None
+        name = str(revision) if attempt == 1 else f"{revision}.{attempt}"
+        with SetWorkflowID(name), SetEnqueueOptions(priority=STAT if stat else ROUTINE):
+            DBOS.enqueue_workflow(STUDIES, self._study, str(revision))
+
+    def submit_delivery(
+        self, revision: RevisionKey, destination: str, *, attempt: int, delay_s: float = 0.0
+    ) -> None:
+        """Queue one attempt to one destination; to repeat a call changes nothing."""
+        assert self._delivery is not None
+        options = SetEnqueueOptions(
+            priority=ROUTINE,
+            queue_partition_key=destination,
+            delay_seconds=delay_s if delay_s > 0 else None,
+        )
+        with SetWorkflowID(f"{revision}.{destination}.{attempt}"), options:
+            DBOS.enqueue_workflow(DELIVERIES, self._delivery, str(revision), destination, attempt)
+
+    def _register(self) -> None:
+        # DBOS marks the function itself, so it takes no bound method.
+        @DBOS.workflow(name="study", max_recovery_attempts=3)
+        def study(revision: str) -> None:
+            self._run_study(revision)
+
+        @DBOS.workflow(name="delivery", max_recovery_attempts=100)
+        def delivery(revision: str, destination: str, attempt: int) -> None:
+            self._run_delivery(revision, destination, attempt)
+
+        self._study, self._delivery = study, delivery
+
+    def _run_study(self, revision_text: str) -> None:
+        revision = RevisionKey.parse(revision_text)
+        try:
+            process(revision, self._steps)
+        except ServiceError as error:
+            self._give_up(revision, error)
+        except dbos_error.DBOSMaxStepRetriesExceeded as error:
+            self._give_up(revision, _last_cause(error))
+
+    def _give_up(self, revision: RevisionKey, error: ServiceError) -> None:
+        log.warning("study %s: %s", revision, error)
+        DBOS.run_step({"name": "give_up"}, self._failures.give_up, revision, error)
+
+    def _run_delivery(self, revision_text: str, destination: str, attempt: int) -> None:
+        revision = RevisionKey.parse(revision_text)
+        delay_s = DBOS.run_step(
+            {"name": "attempt"},
+            _bounded(self._deliverer.attempt, self._settings.step_limit_s),
+            revision,
+            destination,
+            attempt,
+        )
+        if delay_s is not None:
+            self.submit_delivery(revision, destination, attempt=attempt + 1, delay_s=delay_s)
+
+
+class _DurableSteps:
+    """The five steps: recorded, retried while something is unavailable, bounded in time."""
+
+    def __init__(self, steps: Steps, settings: PipelineSettings) -> None:
+        self._inner = steps
+        self._settings = settings
+
+    def deidentify(self, revision: RevisionKey) -> None:
+        self._run("deidentify", self._inner.deidentify, revision)
+
+    def infer(self, revision: RevisionKey) -> None:
+        self._run("infer", self._inner.infer, revision)
+
+    def encode(self, revision: RevisionKey) -> None:
+        self._run("encode", self._inner.encode, revision)
+
+    def check(self, revision: RevisionKey) -> None:
+        self._run("check", self._inner.check, revision)
+
+    def enqueue_deliveries(self, revision: RevisionKey) -> None:
+        self._run("enqueue_deliveries", self._inner.enqueue_deliveries, revision)
+
+    def _run(self, name: str, step: Callable[[RevisionKey], None], revision: RevisionKey) -> None:
+        DBOS.run_step(
+            {
+                "name": name,
+                "retries_allowed": True,
+                "interval_seconds": 1.0,
+                "backoff_rate": 2.0,
+                "max_attempts": self._settings.attempts,
+                "should_retry": _is_passing,
+            },
+            _bounded(step, self._settings.step_limit_s),
+            revision,
+        )
+
+
+def _is_passing(error: BaseException) -> bool:
+    return isinstance(error, UnavailableError)
+
+
+def _last_cause(error: dbos_error.DBOSMaxStepRetriesExceeded) -> ServiceError:
+    last = error.errors[-1]
+    return last if isinstance(last, ServiceError) else StepCrashError("a step ended in a defect")
+
+
+def _bounded(step: Callable[..., Any], limit_s: float) -> Callable[..., Any]:
+    """Run `step` on a thread of its own and give up on it after `limit_s`.
+
+    What escapes is one of our errors: DBOS stores the text of what a step raises, and only ours are
+    known to hold nothing of a patient.
+    """
+
+    def run(*arguments: object) -> object:
+        outcome: list[object] = []
+        failure: list[ServiceError] = []
+
+        def call() -> None:
+            try:
+                outcome.append(step(*arguments))
+            except ServiceError as error:
+                failure.append(error)
+            except Exception as error:  # noqa: BLE001 - the worker's process boundary
+                failure.append(StepCrashError(f"a defect in {_place(error)} ended the step"))
+
+        thread = threading.Thread(target=call, name="step", daemon=True)
+        thread.start()
+        thread.join(limit_s)
+        if thread.is_alive():
+            raise StepTimeoutError(f"the step did not end within {limit_s:g} s")
+        if failure:
+            raise failure[0]
+        return outcome[0]
+
+    return run
+
+
+def _place(error: BaseException) -> str:
+    """Name the kind of a defect and where it is, never its text, which may hold a value."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    where = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else "?"
+    return f"{where} ({type(error).__name__})"
+
+
+def _config(url: str) -> DBOSConfig:
+    return DBOSConfig(
+        name="second-reader",
+        system_database_url=url,
+        application_version=_APPLICATION_VERSION,
+        executor_id="local",
+        enable_otlp=False,
+        log_level="ERROR",
+        notification_listener_polling_interval_sec=_STEP_POLL_S,
+    )
+
+
+def _use_write_ahead_log(database: Path) -> None:
+    connection = sqlite3.connect(database)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+    finally:
+        connection.close()
