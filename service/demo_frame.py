@@ -38,9 +38,9 @@ def draw_frame(seed: int) -> tuple[NDArray[np.uint8], list[Box]]:
     inside, dome = _dome(polyp, xs, ys)
     depth = np.hypot(xs - lumen[0], ys - lumen[1])
     height = _wall(rng, xs, ys, depth, lumen) * (1 - inside) + 0.85 * polyp.radius * dome
-    light, gloss = _lit(height + 0.0025 * _noise(rng, 40), lumen)
+    light, gloss = _lit(height + 0.0011 * _noise(rng, 30), lumen)
     colour = _mucosa(rng) * (1 - inside[..., None]) + _polyp_colour(rng) * inside[..., None]
-    shade = np.clip(0.28 + 1.5 * depth, 0.12, 1.0) * (1 - 0.35 * _contact_shadow(inside))
+    shade = np.clip(0.22 + 1.5 * depth, 0.12, 1.0) * (1 - 0.35 * _contact_shadow(inside))
     picture = colour * (light * shade)[..., None] + 0.75 * gloss[..., None]
     picture *= _vignette(xs, ys)[..., None]
     return _developed(rng, picture), [_box(inside)]
@@ -77,9 +77,9 @@ def _wall(rng: np.random.Generator, xs: Field, ys: Field, depth: Field, lumen: F
     """Return the height of the bowel wall: folds that run around the lumen, and gentle waves."""
     turn = np.arctan2(ys - lumen[1], xs - lumen[0])
     warp = 0.5 * _noise(rng, 4) + 0.25 * np.cos(2 * turn + rng.uniform(0, 2 * np.pi))
-    rings = np.cos(2 * np.pi * (2.6 * np.log(depth + 0.12) + 0.55 * warp))
-    folds = np.clip(rings, 0, None) ** 2
-    return 0.035 * folds * np.clip(depth * 3, 0.2, 1) + 0.02 * _noise(rng, 6)
+    rings = np.cos(2 * np.pi * (2.2 * np.log(depth + 0.15) + 0.4 * warp))
+    folds = ((1 + rings) / 2) ** 1.5
+    return 0.04 * folds * np.clip(depth * 3, 0.2, 1) + 0.02 * _noise(rng, 6)
 
 
 def _lit(height: Field, lumen: Field) -> tuple[Field, Field]:
@@ -92,15 +92,15 @@ def _lit(height: Field, lumen: Field) -> tuple[Field, Field]:
     diffuse = np.clip(normal @ lamp, 0, None)
     half = lamp + np.array([0.0, 0.0, 1.0])
     half /= np.linalg.norm(half)
-    gloss = np.clip(normal @ half, 0, None) ** 420
-    flat = np.clip(1 - np.hypot(across, down) * 6, 0, 1)  # a level wall has no single highlight
+    gloss = np.clip(normal @ half, 0, None) ** 300
+    flat = np.clip(1 - np.hypot(across, down) * 5, 0, 1)  # a level wall has no single highlight
     return 0.3 + 0.8 * diffuse, gloss * (1 - flat)
 
 
 def _mucosa(rng: np.random.Generator) -> Field:
     """Return the colour of the wall, with cloudy redness and fine vessels."""
-    base = np.array([0.86, 0.47, 0.38]) + rng.uniform(-0.03, 0.03, 3)
-    redness = 0.07 * _noise(rng, 5) + 0.03 * _noise(rng, 24)
+    base = np.array([0.84, 0.45, 0.37]) + rng.uniform(-0.03, 0.03, 3)
+    redness = 0.035 * _noise(rng, 5) + 0.018 * _noise(rng, 24)
     vessels = np.clip(1 - np.abs(_noise(rng, 9)) * 14, 0, 1) * np.clip(_noise(rng, 4), 0, 1)
     tint = redness[..., None] * np.array([0.6, 1.0, 1.0])
     return np.asarray(base + tint - vessels[..., None] * np.array([0.10, 0.16, 0.13]))
@@ -108,8 +108,8 @@ def _mucosa(rng: np.random.Generator) -> Field:
 
 def _polyp_colour(rng: np.random.Generator) -> Field:
     """Return the colour of the polyp: redder than the wall, finely pitted."""
-    base = np.array([0.82, 0.36, 0.30]) + rng.uniform(-0.03, 0.03, 3)
-    pits = 0.05 * _noise(rng, 60) + 0.04 * _noise(rng, 12)
+    base = np.array([0.95, 0.52, 0.44]) + rng.uniform(-0.03, 0.03, 3)
+    pits = 0.025 * _noise(rng, 70) + 0.04 * _noise(rng, 14)
     return np.asarray(base + pits[..., None] * np.array([0.8, 1.0, 1.0]))
 
 
@@ -121,7 +121,7 @@ def _contact_shadow(inside: Field) -> Field:
 def _vignette(xs: Field, ys: Field) -> Field:
     """Return the round field of view with its soft fall-off and its cut corners."""
     radius = np.hypot(xs - 0.5, ys - 0.5)
-    corners = np.clip((0.97 - (np.abs(xs - 0.5) + np.abs(ys - 0.5))) * 60, 0, 1)
+    corners = np.clip((0.80 - (np.abs(xs - 0.5) + np.abs(ys - 0.5))) * 60, 0, 1)
     edge = np.clip((0.49 - np.maximum(np.abs(xs - 0.5), np.abs(ys - 0.5))) * 120, 0, 1)
     return np.asarray(np.clip(1.08 - 0.75 * radius**2, 0, 1) * corners * edge)
 
