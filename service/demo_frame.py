@@ -1,6 +1,6 @@
 """Draw an invented colonoscopy frame with one polyp: the demo's input, and nothing of any patient.
 
-A height field is lit from the endoscope: the wall of a tube with folds, a lumen, and a raised polyp.
+A height field is lit from the endoscope: the wall of a tube with folds, a lumen, a raised polyp.
 """
 
 from dataclasses import dataclass
@@ -70,7 +70,7 @@ def _dome(polyp: Polyp, xs: Field, ys: Field) -> tuple[Field, Field]:
     rim = 1 + polyp.lobes * (np.cos(3 * turn + polyp.lobe_phase) + 0.6 * np.cos(5 * turn))
     distance = np.hypot(along, across) / (polyp.radius * rim)
     inside = np.clip((1 - distance) * polyp.radius * SIDE_PX / 2.5 + 0.5, 0, 1)
-    return inside, np.sqrt(np.clip(1 - distance**2, 0, None))
+    return inside, np.asarray(np.sqrt(np.clip(1 - distance**2, 0, None)))
 
 
 def _wall(rng: np.random.Generator, xs: Field, ys: Field, depth: Field, lumen: Field) -> Field:
@@ -79,7 +79,7 @@ def _wall(rng: np.random.Generator, xs: Field, ys: Field, depth: Field, lumen: F
     warp = 0.5 * _noise(rng, 4) + 0.25 * np.cos(2 * turn + rng.uniform(0, 2 * np.pi))
     rings = np.cos(2 * np.pi * (2.2 * np.log(depth + 0.15) + 0.4 * warp))
     folds = ((1 + rings) / 2) ** 1.5
-    return 0.04 * folds * np.clip(depth * 3, 0.2, 1) + 0.02 * _noise(rng, 6)
+    return np.asarray(0.04 * folds * np.clip(depth * 3, 0.2, 1) + 0.02 * _noise(rng, 6))
 
 
 def _lit(height: Field, lumen: Field) -> tuple[Field, Field]:
