@@ -1,0 +1,19 @@
+"""The leaves of the error families that this package raises."""
+
+from core.errors import ConfigurationError, NotFoundError, UnavailableError
+
+
+class ModelPackageError(ConfigurationError):
+    """A model package is not what its card says; it is refused by name and never replaced."""
+
+
+class UnknownModelError(NotFoundError):
+    """No model of this name and version is here."""
+
+
+class ReaderUnavailableError(UnavailableError):
+    """The reader process is away, or went away while it read."""
+
+
+class ModelTimeoutError(UnavailableError):
+    """A model did not answer within its limit."""
