@@ -1,0 +1,125 @@
+"""The `dicom_node:` section of config.yaml: our listener, and the peers it knows."""
+
+import re
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
+from itertools import combinations
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, Field, PositiveFloat, PositiveInt, model_validator
+
+_AE_TITLE = re.compile(r"[\x20-\x5b\x5d-\x7e]{1,16}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def _checked_ae_title(value: str) -> str:
+    stripped = value.strip(" ")
+    if not stripped or not _AE_TITLE.fullmatch(stripped):
+        raise ValueError("an AE title has 1 to 16 printable ASCII characters and no backslash")
+    return stripped
+
+
+def _checked_name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError("a name has 1 to 64 letters, digits, points, hyphens or underscores")
+    return value
+
+
+AETitle = Annotated[str, AfterValidator(_checked_ae_title)]
+"""An AE title without its leading and trailing spaces. Source: PS3.5 6.2."""
+
+Name = Annotated[str, AfterValidator(_checked_name)]
+"""A name that is safe in logs, metrics and audit records."""
+
+
+class Right(StrEnum):
+    """What a peer may ask of us."""
+
+    ECHO = "echo"
+    """C-ECHO: verify that we are here."""
+    STORE = "store"
+    """C-STORE: hand us instances."""
+
+
+class Priority(StrEnum):
+    """How urgent the studies of a peer are; the DIMSE priority field never counts."""
+
+    ROUTINE = "routine"
+    STAT = "stat"
+
+
+class PeerSettings(BaseModel, frozen=True, extra="forbid"):
+    """One peer that may connect. A peer is known by its AE titles and its address together."""
+
+    name: Name
+    """What logs, audit records and remedies call this peer."""
+    ae_title: AETitle
+    """The calling AE title it uses."""
+    called_ae_title: AETitle | None = None
+    """The AE title it must call us by; empty means `dicom_node.ae_title`."""
+    addresses: Annotated[tuple[IPv4Network | IPv6Network, ...], Field(min_length=1)]
+    """Addresses or CIDR ranges it connects from. AE titles alone prove nothing."""
+    issuer_of_patient_id: str = ""
+    """Who issued the patient IDs in objects that do not say so themselves."""
+    allow: frozenset[Right] = frozenset({Right.ECHO, Right.STORE})
+    """What it may ask: `echo`, `store`."""
+    priority: Priority = Priority.ROUTINE
+    """`stat` puts its studies before routine ones."""
+
+
+class NodeSettings(BaseModel, frozen=True, extra="forbid"):
+    """The `dicom_node:` section of config.yaml."""
+
+    ae_title: AETitle = "SECOND_READER"
+    """Our AE title."""
+    host: str = "0.0.0.0"  # noqa: S104 - a modality is another machine; peers are known by address
+    """The address to listen on; 127.0.0.1 hides the node from other machines."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 11112
+    """The registered DICOM port that needs no privilege; 0 lets the system choose."""
+    max_pdu_bytes: Annotated[int, Field(ge=4096, le=1024 * 1024)] = 128 * 1024
+    """The longest PDU a peer may send; longer ones mean fewer waits, but more memory each."""
+    max_object_bytes: PositiveInt = 2 * 1024**3
+    """An object longer than this is refused; a peer could fill the disk otherwise."""
+    max_associations: PositiveInt = 64
+    """More at once are rejected as transient; each costs two threads."""
+    max_unknown_connections: PositiveInt = 8
+    """Connections at once from addresses of no peer, which live only to be told so."""
+    request_timeout_s: PositiveFloat = 5.0
+    """How long a new connection may take to say who it is (A-ASSOCIATE-RQ)."""
+    pdu_timeout_s: PositiveFloat = 30.0
+    """How long one PDU may take from its first to its last byte, in or out."""
+    idle_timeout_s: PositiveFloat = 60.0
+    """How long a peer may stay silent before we abort the association."""
+    stop_timeout_s: PositiveFloat = 20.0
+    """How long a stop waits for objects that are just arriving."""
+    heartbeat_s: PositiveFloat = 5.0
+    """How often an open association is reported as alive; completeness waits for it."""
+    peers: tuple[PeerSettings, ...] = ()
+    """Who may connect; nobody else may."""
+
+    @model_validator(mode="after")
+    def _tell_peers_apart(self) -> Self:
+        for one, other in combinations(self.peers, 2):
+            if one.name == other.name:
+                raise ValueError(f"two peers are called {one.name}")
+            if self._could_be_same(one, other):
+                raise ValueError(
+                    f"peers {one.name} and {other.name} cannot be told apart: "
+                    "same AE titles, and their addresses overlap"
+                )
+        return self
+
+    def called_ae_title_of(self, peer: PeerSettings) -> str:
+        """Return the AE title by which `peer` must call us."""
+        return peer.called_ae_title or self.ae_title
+
+    def _could_be_same(self, one: PeerSettings, other: PeerSettings) -> bool:
+        return (
+            one.ae_title == other.ae_title
+            and self.called_ae_title_of(one) == self.called_ae_title_of(other)
+            and any(
+                mine.version == theirs.version and mine.overlaps(theirs)
+                for mine in one.addresses
+                for theirs in other.addresses
+            )
+        )
