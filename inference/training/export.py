@@ -21,7 +21,7 @@ class ExportError(ServiceError):
     """The exported weights do not say what the checkpoint says."""
 
 
-def export_onnx(checkpoint: Path, target: Path, *, input_px: int, scratch: Path) -> None:
+def export_onnx(checkpoint: Path, target: Path, *, input_px: int) -> None:
     """Write the detector of `checkpoint` as ONNX, any batch size, a square of `input_px`.
 
     Input (batch, 3, rows, columns) RGB in 0 to 1; output (batch, 4 + classes, candidates): centre x
@@ -36,7 +36,7 @@ def export_onnx(checkpoint: Path, target: Path, *, input_px: int, scratch: Path)
     ConfigurationError
         If the extra `torch` is not installed.
     """
-    prepare_runtime(scratch)
+    prepare_runtime()
     import torch
 
     network = _inference_form(load_checked(checkpoint)[0])

@@ -5,7 +5,7 @@ is still free and overlaps by at least the threshold; precision is made monotone
 recalls. One class at a time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,15 +114,27 @@ def at_score(matches: Matches, threshold: float) -> tuple[float, float]:
     return float(matches.recall[last]), float(matches.false_positives_per_frame[last])
 
 
+def scores_of_objects(frame: FrameResult, iou_threshold: float) -> Floats:
+    """Return for each object the score of the detection that took it, 0 where none did."""
+    scores = np.zeros(len(frame.truth))
+    for detection, taken in _assign(frame, iou_threshold):
+        scores[taken] = frame.scores[detection]
+    return scores
+
+
 def _hits(frame: FrameResult, iou_threshold: float) -> Flags:
-    """Return for each detection whether it takes an object. Source: COCO, `evaluateImg`."""
     hits = np.zeros(len(frame.scores), dtype=np.bool_)
+    hits[[detection for detection, _ in _assign(frame, iou_threshold)]] = True
+    return hits
+
+
+def _assign(frame: FrameResult, iou_threshold: float) -> Iterator[tuple[int, int]]:
+    """Yield each detection that takes an object, and which. Source: COCO, `evaluateImg`."""
     if not len(frame.truth) or not len(frame.scores):
-        return hits
+        return
     free = overlaps(frame.truth, frame.found)
     for detection in np.argsort(-frame.scores, kind="stable"):
         best = int(free[:, detection].argmax())
         if free[best, detection] >= iou_threshold:
-            hits[detection] = True
+            yield int(detection), best
             free[best] = -1.0
-    return hits

@@ -1,7 +1,10 @@
 """torch and ultralytics, switched so that they neither call out nor run what they load."""
 
+import atexit
 import os
 import shutil
+import tempfile
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,10 +23,12 @@ _REPORTING = ("sync", "clearml", "comet", "dvc", "mlflow", "raytune", "tensorboa
 """Settings of ultralytics that send something somewhere."""
 
 
-def prepare_runtime(folder: Path) -> None:
-    """Make torch and ultralytics importable, with their own files under `folder`.
+@cache
+def prepare_runtime() -> None:
+    """Make torch and ultralytics importable, once for this process.
 
-    Must come before the first import of ultralytics in this process: it reads its switches then.
+    Must come before the first import of ultralytics, which reads its switches then. What it keeps
+    for itself lies in a temporary folder until this process ends.
 
     Raises
     ------
@@ -36,9 +41,10 @@ def prepare_runtime(folder: Path) -> None:
             f"training needs {', '.join(missing)}, which the base install leaves out",
             remedy="Run: pip install 'second-reader[torch]'",
         )
-    os.environ.update(_SWITCHES)
-    os.environ.setdefault("YOLO_CONFIG_DIR", str(folder))
-    _place_font(Path(os.environ["YOLO_CONFIG_DIR"]) / "Ultralytics")
+    folder = tempfile.mkdtemp(prefix="second-reader-ultralytics-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ.update(_SWITCHES, YOLO_CONFIG_DIR=folder)
+    _place_font(Path(folder) / "Ultralytics")
 
     from inference.torch_vision import ensure_operators
 
@@ -51,13 +57,12 @@ def prepare_runtime(folder: Path) -> None:
 def load_checked(weights: Path) -> tuple[Any, dict[str, Any]]:
     """Load a checkpoint without running anything in it: network and what was kept beside it.
 
-    Call `prepare_runtime` first.
-
     Raises
     ------
     InputError
         If it is no checkpoint of ultralytics, or holds anything but a known network.
     """
+    prepare_runtime()
     from ultralytics.nn.tasks import load_checkpoint
 
     if not weights.is_file():
@@ -72,12 +77,16 @@ def load_checked(weights: Path) -> tuple[Any, dict[str, Any]]:
     return network, checkpoint
 
 
+def class_names(checkpoint: Path) -> tuple[str, ...]:
+    """Return what a checkpoint can find, in the order of its class numbers."""
+    names = load_checked(checkpoint)[0].names
+    return tuple(str(names[number]) for number in sorted(names))
+
+
 def _place_font(folder: Path) -> None:
     """Put any font where ultralytics looks for one; it would download it otherwise."""
-    font = folder / "Arial.ttf"
-    if font.exists():
-        return
     import matplotlib as mpl
 
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", font)
+    folder.mkdir()
+    fonts = Path(mpl.get_data_path()) / "fonts" / "ttf"
+    shutil.copyfile(fonts / "DejaVuSans.ttf", folder / "Arial.ttf")

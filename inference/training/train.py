@@ -108,7 +108,7 @@ def train(
             f"{out} holds a run already", remedy="Add --resume, or name another folder"
         )
     description = prepare(settings.data, out, settings.labels)
-    prepare_runtime(out / "ultralytics")
+    prepare_runtime()
     from inference.training.trainer import Trainer
 
     overrides = _resumed(last) if settings.resume else _fresh(settings)

@@ -6,8 +6,8 @@ from inference.training.runtime import REQUIRED, prepare_runtime
 
 
 @pytest.fixture(scope="session")
-def torch_runtime(tmp_path_factory: pytest.TempPathFactory) -> None:
+def torch_runtime() -> None:
     """Make torch and ultralytics importable, or skip where the extra is not installed."""
     if any(find_spec(name) is None for name in REQUIRED):
         pytest.skip("the extra `torch` is not installed")
-    prepare_runtime(tmp_path_factory.mktemp("ultralytics"))
+    prepare_runtime()
