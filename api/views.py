@@ -223,10 +223,9 @@ class Delivery:
 
 
 @dataclass(frozen=True)
-class StudyDetail:
+class StudyDetail(StudySummary):
     """Everything we know about the way of one study."""
 
-    summary: StudySummary
     completeness: Completeness
     journey: tuple[JourneyEntry, ...]
     deliveries: tuple[Delivery, ...]

@@ -1,0 +1,11 @@
+"""A search as text, for its audit record."""
+
+from urllib.parse import urlencode
+
+from pydantic import BaseModel
+
+
+def canonical(asked: BaseModel) -> str:
+    """Return the parameters in their order, defaults included, as a query string."""
+    fields = asked.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return urlencode(fields, doseq=True)

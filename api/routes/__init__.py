@@ -1,0 +1,1 @@
+"""One module for each resource; each returns its routes for a desk."""
