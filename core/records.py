@@ -8,6 +8,7 @@ import json
 import types
 from collections.abc import Hashable, Mapping
 from dataclasses import fields, is_dataclass
+from datetime import datetime
 from enum import Enum
 from functools import cache
 from typing import Any, NewType, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -49,7 +50,7 @@ def _plain(value: object) -> object:
         return [_plain(item) for item in value]
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
-    return value
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def _typed(kind: Any, value: Any) -> object:  # noqa: ANN401 - annotations are of any kind
@@ -66,7 +67,7 @@ def _typed(kind: Any, value: Any) -> object:  # noqa: ANN401 - annotations are o
         return _dataclass(cast("type[object]", kind), value)
     if isinstance(kind, type) and issubclass(kind, Enum):
         return kind(value)
-    return _scalar(kind, value)
+    return datetime.fromisoformat(value) if kind is datetime else _scalar(kind, value)
 
 
 def _scalar(kind: Any, value: Any) -> object:  # noqa: ANN401

@@ -1,6 +1,8 @@
 """Records: what was written is read back, and nothing else is."""
 
 import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -53,6 +55,20 @@ def test_a_reading_comes_back_as_it_was(found: tuple[Finding, ...]) -> None:
 def test_an_instance_comes_back_as_it_was() -> None:
     instance = Instance.parse(endoscopic_image(), transfer_syntax_uid="1.2.840.10008.1.2.1")
     assert load_record(Instance, dump_record(instance)) == instance
+
+
+@dataclass(frozen=True)
+class Moment:
+    at: datetime | None
+
+
+@pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=-3, minutes=-30))])
+def test_a_moment_keeps_its_microseconds_and_its_zone(zone: timezone) -> None:
+    moment = Moment(datetime(2026, 11, 20, 10, 30, 0, 123456, tzinfo=zone))
+    back = load_record(Moment, dump_record(moment))
+    assert back == moment
+    assert back.at is not None
+    assert back.at.utcoffset() == zone.utcoffset(None)
 
 
 def test_a_record_of_another_kind_is_refused() -> None:
