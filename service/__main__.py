@@ -1,0 +1,5 @@
+"""`python -m service` is `second-reader`."""
+
+from service.cli import main
+
+main()
