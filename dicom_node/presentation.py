@@ -4,7 +4,7 @@ The tables come from the UID registry (PS3.6) as pydicom and pynetdicom carry it
 named below with its reason. `docs/conformance_statement.md` is generated from here.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from pydicom._uid_dict import UID_dictionary
@@ -89,24 +89,20 @@ def right_needed(sop_class_uid: str) -> Right | None:
     return Right.STORE if sop_class_uid in STORAGE_SOP_CLASSES else None
 
 
-def supported(
-    proposed: Iterable[tuple[str, Iterable[str]]], rights: Collection[Right]
-) -> dict[str, tuple[str, ...]]:
-    """Return, for what a peer proposed and may do, the transfer syntaxes that we take, best first.
+def negotiable(proposed: Iterable[tuple[str, Iterable[str]]]) -> dict[str, tuple[str, ...]]:
+    """Return, for each proposed SOP class that we offer, the transfer syntaxes we take, best first.
 
-    A SOP class that we offer, but none of whose proposed transfer syntaxes we take, has an empty
-    tuple: it is refused for that reason and no other (PS3.8 9.3.3.2).
+    A SOP class of which we take none of the proposed transfer syntaxes has an empty tuple: it is
+    refused for that reason and no other (PS3.8 9.3.3.2).
 
     Parameters
     ----------
     proposed
         Abstract syntax and transfer syntaxes of each presentation context, in the peer's order.
-    rights
-        What the peer is allowed.
     """
     merged: dict[str, dict[str, None]] = {}
     for sop_class_uid, transfer_syntaxes in proposed:
-        if right_needed(sop_class_uid) in rights:
+        if right_needed(sop_class_uid) is not None:
             taken = merged.setdefault(sop_class_uid, {})
             offered = UNCOMPRESSED if sop_class_uid == VERIFICATION else TRANSFER_SYNTAXES
             taken |= dict.fromkeys(uid for uid in transfer_syntaxes if uid in offered)

@@ -13,6 +13,7 @@ from core.errors import (
     ServiceError,
     UnavailableError,
 )
+from dicom_node.errors import NodeFaultError
 
 SUCCESS = 0x0000
 PROCESSING_FAILURE = 0x0110
@@ -26,6 +27,7 @@ MAX_COMMENT = 64
 """Error Comment (0000,0902) is a Long String. Source: PS3.7 C.1, PS3.5 6.2."""
 
 C_STORE_STATUS: dict[type[ServiceError], int] = {
+    NodeFaultError: PROCESSING_FAILURE,
     MismatchedInstanceError: DOES_NOT_MATCH_SOP_CLASS,
     CapacityError: OUT_OF_RESOURCES,
     UnavailableError: OUT_OF_RESOURCES,

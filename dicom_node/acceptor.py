@@ -1,0 +1,314 @@
+"""One connection that somebody opened to us, from the question who he is to the last word."""
+
+import logging
+import socket
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pynetdicom.acse import ACSE
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.pdu_primitives import A_ASSOCIATE
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.transport import AddressInformation
+
+from core.errors import ServiceError
+from core.model import RemoteAE
+from dicom_node.faults import log_fault
+from dicom_node.gate import Caller, Gate, readable
+from dicom_node.ports import (
+    AssociationOrigin,
+    Ending,
+    InstanceSink,
+    NodeObserver,
+    Refusal,
+    RefusalReason,
+)
+from dicom_node.presentation import negotiable, right_needed
+from dicom_node.settings import NodeSettings, PeerSettings, Right
+from dicom_node.status import PROCESSING_FAILURE, SUCCESS
+from dicom_node.store_scp import StoreSession
+from dicom_node.upper_layer import Limits, PromptSocket, WaitingAssociation
+
+log = logging.getLogger(__name__)
+
+_REJECTION: dict[RefusalReason, tuple[int, int, int]] = {
+    RefusalReason.UNKNOWN_CALLED_AE_TITLE: (1, 1, 7),
+    RefusalReason.UNKNOWN_CALLING_AE_TITLE: (1, 1, 3),
+    RefusalReason.WRONG_ADDRESS: (1, 1, 3),
+    RefusalReason.CAPACITY: (2, 3, 2),
+}
+"""Result, source, diagnostic of the A-ASSOCIATE-RJ. Source: PS3.8 Table 9-21."""
+
+_TEMPORARY_CONGESTION = (2, 3, 1)
+
+_USER_REJECTION = 0x01
+"""Result of a presentation context. Source: PS3.8 Table 9-18."""
+
+
+@dataclass(frozen=True)
+class House:
+    """What every association of the node shares."""
+
+    settings: NodeSettings
+    gate: Gate
+    sink: InstanceSink
+    observer: NodeObserver
+
+    def tell(self, association_id: str, event: Callable[[], None]) -> None:
+        """Tell the observer; its failure changes nothing for the peer."""
+        try:
+            event()
+        except Exception as error:  # noqa: BLE001 - an observer must not end an association
+            log_fault("observer failed", association_id, error)
+
+    def refuse(self, association_id: str, refusal: Refusal) -> None:
+        """Log and report somebody who was not let in."""
+        log.warning(
+            "refused %s calling %s from %s: %s. %s",
+            refusal.calling_ae_title or "a connection",
+            refusal.called_ae_title or "us",
+            refusal.address,
+            refusal.reason,
+            refusal.remedy,
+        )
+        self.tell(association_id, lambda: self.observer.refused(refusal))
+
+
+class PeerServices:
+    """What one accepted peer gets of us."""
+
+    def __init__(self, origin: AssociationOrigin, house: House) -> None:
+        self._origin = origin
+        self._house = house
+        self.store = StoreSession(
+            origin, house.sink, house.observer, max_object_bytes=house.settings.max_object_bytes
+        )
+
+    def echo(self) -> int:
+        """Answer a C-ECHO: success if it could be recorded."""
+        try:
+            self._house.observer.echoed(self._origin)
+        except ServiceError as error:
+            log.warning("association %s: C-ECHO failed: %s", self._origin.association_id, error)
+            return PROCESSING_FAILURE
+        return SUCCESS
+
+
+class _AcceptingACSE(ACSE):  # type: ignore[misc]  # pynetdicom is untyped
+    def send_accept(self) -> None:
+        self.assoc.before_accept()
+        super().send_accept()
+
+
+class AcceptorAssociation(WaitingAssociation):
+    """An association that a peer asked for."""
+
+    def __init__(
+        self,
+        ae: ApplicationEntity,
+        house: House,
+        connection: socket.socket,
+        addresses: tuple[AddressInformation, AddressInformation],
+    ) -> None:
+        settings = house.settings
+        limits = Limits(
+            max_pdu_bytes=settings.max_pdu_bytes,
+            pdu_timeout_s=settings.pdu_timeout_s,
+            request_timeout_s=settings.request_timeout_s,
+            idle_timeout_s=settings.idle_timeout_s,
+        )
+        super().__init__(ae, "acceptor", limits, uuid.uuid4().hex[:16])
+        self._house = house
+        self._origin: AssociationOrigin | None = None
+        self._services: PeerServices | None = None
+        self._denied: dict[str, Right] = {}
+        self.acse = _AcceptingACSE(self)
+        self._is_stopping = False
+        self._is_abort_sent = False
+        self.set_socket(PromptSocket(self, settings.pdu_timeout_s, client_socket=connection))
+        self.acceptor.maximum_length = settings.max_pdu_bytes
+        self.acceptor.ae_title = settings.ae_title
+        self.acceptor.implementation_class_uid = ae.implementation_class_uid
+        self.acceptor.implementation_version_name = ae.implementation_version_name
+        self.acceptor.address_info, self.requestor.address_info = addresses
+
+    def stop(self) -> None:
+        """End after the object that is just arriving; at once if there is none."""
+        self._is_stopping = True
+        self.dul.wake()
+        self.ring()
+
+    def break_off(self) -> None:
+        """End now."""
+        self.dul.socket._shutdown_socket()
+        self.dul.wake()
+
+    def between_pdus(self) -> None:
+        """Abort a stopping association where no message is cut in two."""
+        if not self._is_stopping or self._is_abort_sent or not self.is_established:
+            return
+        if self.dimse.is_between_messages:
+            self._is_abort_sent = True
+            self.acse.send_abort(0x00)
+
+    def run_reactor(self) -> None:
+        """Live; the body of the association's thread."""
+        try:
+            self.dul.start()
+            self._started_dul = True
+            self._converse()
+        except Exception as error:  # noqa: BLE001 - the boundary of this thread
+            log_fault("association failed", self.association_id, error)
+            self.break_off()
+        finally:
+            self.kill()
+            self.dul.socket._shutdown_socket()
+            self._report_end()
+            self._house.gate.leave(self.requestor.address_info.address)
+
+    def _converse(self) -> None:
+        request = self.dul.receive_pdu(wait=True, timeout=self.limits.request_timeout_s)
+        if not isinstance(request, A_ASSOCIATE):
+            self._turn_away_silently()
+            return
+        self.requestor.primitive = request
+        rejection = self._admit(request)
+        if rejection is not None:
+            self.acse.send_reject(*rejection)
+            return
+        self.acse.negotiate_association()
+        if self.is_established:
+            self._serve()
+
+    def _turn_away_silently(self) -> None:
+        if self.dul.is_garbled:
+            refusal = Refusal(
+                reason=RefusalReason.NOT_DICOM,
+                address=self.requestor.address_info.address,
+                calling_ae_title="",
+                called_ae_title="",
+                remedy="Keep other protocols off dicom_node.port",
+            )
+            self._house.refuse(self.association_id, refusal)
+        self.break_off()
+
+    def _admit(self, request: A_ASSOCIATE) -> tuple[int, int, int] | None:
+        """Let the peer in, or return how the rejection reads."""
+        caller = Caller(
+            address=self.requestor.address_info.address,
+            calling_ae_title=str(request.calling_ae_title).strip(" "),
+            called_ae_title=str(request.called_ae_title).strip(" "),
+        )
+        peer = self._house.gate.admit(caller)
+        if isinstance(peer, Refusal):
+            self._house.refuse(self.association_id, peer)
+            return _REJECTION[peer.reason]
+        origin = AssociationOrigin(self.association_id, _remote(peer, caller))
+        try:
+            self._house.observer.opened(origin)
+        except ServiceError as error:
+            self._house.gate.dismiss()
+            log.warning("association %s: rejected for now: %s", self.association_id, error)
+            return _TEMPORARY_CONGESTION
+        self._origin = origin
+        self._services = self.dimse.services = PeerServices(origin, self._house)
+        self._offer(request, peer)
+        log.info(
+            "association %s from %s at %s opened", self.association_id, peer.name, caller.address
+        )
+        return None
+
+    def _offer(self, request: A_ASSOCIATE, peer: PeerSettings) -> None:
+        offered = negotiable(
+            (context.abstract_syntax, context.transfer_syntax)
+            for context in request.presentation_context_definition_list
+        )
+        contexts = []
+        for sop_class_uid, transfer_syntaxes in offered.items():
+            right = right_needed(sop_class_uid)
+            if right in peer.allow:
+                context = PresentationContext()
+                context.abstract_syntax = sop_class_uid
+                context.transfer_syntax = list(transfer_syntaxes)
+                contexts.append(context)
+            elif right is not None:
+                self._denied[sop_class_uid] = right
+        self.acceptor.supported_contexts = contexts
+        for right in sorted(set(self._denied.values())):
+            self._refuse_right(right, peer)
+
+    def before_accept(self) -> None:
+        """Say of what we offer, but not to this peer, that it is our decision."""
+        for context in self.rejected_contexts:
+            if context.abstract_syntax in self._denied:
+                context.result = _USER_REJECTION
+
+    def _refuse_right(self, right: Right, peer: PeerSettings) -> None:
+        refusal = Refusal(
+            reason=RefusalReason.NOT_ALLOWED,
+            address=self.requestor.address_info.address,
+            calling_ae_title=readable(peer.ae_title),
+            called_ae_title=self._house.settings.called_ae_title_of(peer),
+            remedy=f"Add `{right}` to `allow` of the peer {peer.name} in dicom_node.peers",
+        )
+        self._house.refuse(self.association_id, refusal)
+
+    def _serve(self) -> None:
+        """Wait for the end, and say now and then that we live; messages are the other thread's."""
+        heartbeat_s = self._house.settings.heartbeat_s
+        next_beat = time.monotonic() + heartbeat_s
+        while self.dul.is_alive() and not self.acse.is_aborted():
+            if self.acse.is_release_requested():
+                self.acse.send_release(is_response=True)
+                self.is_released = True
+                return
+            if self.dul.idle_timer_expired():
+                log.warning("association %s: the peer fell silent", self.association_id)
+                self.acse.send_abort(0x00)
+                return
+            if time.monotonic() >= next_beat:
+                self._beat()
+                next_beat = time.monotonic() + heartbeat_s
+            self.wait_for_bell(max(0.01, min(next_beat - time.monotonic(), self._silence_left())))
+
+    def _silence_left(self) -> float:
+        return max(0.1, float(self.dul._idle_timer.remaining))
+
+    def _beat(self) -> None:
+        origin = self._origin
+        if origin is not None:
+            self._house.tell(self.association_id, lambda: self._house.observer.alive(origin))
+
+    def _report_end(self) -> None:
+        origin, services = self._origin, self._services
+        if origin is None or services is None:
+            return
+        how = Ending.ABORTED
+        if self.is_released:
+            how = Ending.RELEASED
+        elif self.dul.is_lost:
+            how = Ending.LOST
+        stored, failed = services.store.stored, services.store.failed
+        log.info(
+            "association %s from %s %s: %d stored, %d failed",
+            self.association_id,
+            origin.peer.name,
+            how,
+            stored,
+            failed,
+        )
+        self._house.tell(
+            self.association_id, lambda: self._house.observer.closed(origin, how, stored, failed)
+        )
+        self._house.gate.dismiss()
+
+
+def _remote(peer: PeerSettings, caller: Caller) -> RemoteAE:
+    return RemoteAE(
+        name=peer.name,
+        ae_title=caller.calling_ae_title,
+        called_ae_title=caller.called_ae_title,
+        address=caller.address,
+    )

@@ -1,0 +1,164 @@
+"""DIMSE messages as they arrive: the data set of a C-STORE goes on fragment by fragment.
+
+pynetdicom gathers a whole data set in memory, or in a plain temporary file, before it calls
+anybody. Here the fragments go to the `StoreSession` while they arrive, in the thread that reads
+the socket, so that memory stays the same for any object and a slow disk slows the peer.
+
+Like `upper_layer`, this rests on pynetdicom's internals. Source: PS3.7 6.3, 9.1; PS3.8 Annex E.
+"""
+
+from typing import Any, Protocol
+
+from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.dimse_messages import DIMSEMessage
+from pynetdicom.dimse_primitives import C_ECHO, C_STORE
+from pynetdicom.pdu_primitives import P_DATA
+
+from dicom_node.faults import log_fault
+from dicom_node.fragments import Fragment, Fragments, ProtocolError
+from dicom_node.ports import IncomingObject
+from dicom_node.presentation import VERIFICATION
+from dicom_node.store_scp import StoreSession
+
+MAX_COMMAND_BYTES = 16 * 1024
+"""No command set comes near; one that never ends must not fill the memory."""
+
+_LAST_COMMAND_FRAGMENT = b"\x03"
+
+
+class Services(Protocol):
+    """What we provide on an association that a peer opened."""
+
+    @property
+    def store(self) -> StoreSession:
+        """C-STORE."""
+
+    def echo(self) -> int:
+        """Answer a C-ECHO with a status."""
+
+
+class MessageStream(DIMSEServiceProvider):  # type: ignore[misc]  # pynetdicom is untyped
+    """The messages of one association, in both roles.
+
+    As requestor (`services` is None) it takes responses and hands them to whoever waits for one.
+    """
+
+    def __init__(self, assoc: Any) -> None:  # noqa: ANN401 - a WaitingAssociation, one floor up
+        super().__init__(assoc)
+        self.services: Services | None = None
+        self._command = bytearray()
+        self._storing: tuple[C_STORE, int] | None = None
+        """The request whose data set is arriving, and its presentation context."""
+
+    @property
+    def is_between_messages(self) -> bool:
+        """Whether nothing has begun that is not finished."""
+        return self._storing is None and not self._command
+
+    def receive_primitive(self, primitive: Fragments) -> None:
+        """Take the fragments of one P-DATA-TF PDU."""
+        try:
+            for fragment in primitive:
+                if fragment.is_command:
+                    self._take_command(fragment)
+                else:
+                    self._take_data(fragment)
+        except ProtocolError:
+            self.dul.event_queue.put("Evt19")
+        except Exception as error:  # noqa: BLE001 - the boundary of the SCP
+            log_fault("message failed", self.assoc.association_id, error)
+            self.dul.event_queue.put("Evt19")
+
+    def abandon(self) -> None:
+        """Forget the object that was arriving: the association has ended."""
+        self._storing = None
+        if self.services is not None:
+            self.services.store.abandon()
+
+    def _take_command(self, fragment: Fragment) -> None:
+        if self._storing is not None:
+            raise ProtocolError("a command in the middle of a data set")
+        self._command += fragment.data
+        if len(self._command) > MAX_COMMAND_BYTES:
+            raise ProtocolError("a command set that is too long")
+        if fragment.is_last:
+            encoded = bytes(self._command)
+            self._command.clear()
+            message, has_data_set = self._decode(fragment.context_id, encoded)
+            if self.services is None:
+                self._take_response(message, fragment.context_id)
+            else:
+                self._take_request(message, fragment.context_id, has_data_set=has_data_set)
+
+    def _decode(self, context_id: int, encoded: bytes) -> tuple[Any, bool]:
+        message = DIMSEMessage()
+        carrier = P_DATA()
+        carrier.presentation_data_value_list.append((context_id, _LAST_COMMAND_FRAGMENT + encoded))
+        try:
+            is_whole = message.decode_msg(carrier, self.assoc)
+            return message.message_to_primitive(), not is_whole
+        except Exception as error:  # any type, for any malformed command
+            raise ProtocolError("a command set that cannot be read") from error
+
+    def _take_response(self, message: Any, context_id: int) -> None:  # noqa: ANN401
+        if message.MessageIDBeingRespondedTo is None:
+            raise ProtocolError("a request from one that we asked")
+        self.msg_queue.put((context_id, message))
+
+    def _take_request(self, request: Any, context_id: int, *, has_data_set: bool) -> None:  # noqa: ANN401
+        context = self.assoc._accepted_cx.get(context_id)
+        if context is None or request.MessageID is None:
+            raise ProtocolError("a request without an ID or outside of the accepted contexts")
+        if isinstance(request, C_STORE) and context.abstract_syntax != VERIFICATION:
+            self._begin_store(request, context)
+            if not has_data_set:
+                self._finish_store()
+        elif isinstance(request, C_ECHO) and not has_data_set:
+            self._answer_echo(request, context)
+        else:
+            raise ProtocolError("a request that its presentation context does not have")
+
+    def _begin_store(self, request: C_STORE, context: Any) -> None:  # noqa: ANN401
+        self._storing = (request, context.context_id)
+        incoming = IncomingObject(
+            sop_class_uid=str(request.AffectedSOPClassUID or ""),
+            sop_instance_uid=str(request.AffectedSOPInstanceUID or ""),
+            transfer_syntax_uid=str(context.transfer_syntax[0]),
+        )
+        self._store.begin(incoming, abstract_syntax_uid=str(context.abstract_syntax))
+
+    def _take_data(self, fragment: Fragment) -> None:
+        if self._storing is None or fragment.context_id != self._storing[1]:
+            raise ProtocolError("a data set that no command announced")
+        if not self._store.write(bytes(fragment.data)):
+            raise ProtocolError("a data set that does not end")
+        if fragment.is_last:
+            self._finish_store()
+
+    def _finish_store(self) -> None:
+        if self._storing is None:
+            return
+        request, context_id = self._storing
+        answer = self._store.finish()
+        self._storing = None
+        response = C_STORE()
+        response.MessageIDBeingRespondedTo = request.MessageID
+        response.AffectedSOPClassUID = request.AffectedSOPClassUID
+        response.AffectedSOPInstanceUID = request.AffectedSOPInstanceUID
+        response.Status = answer.status
+        if answer.comment:
+            response.ErrorComment = answer.comment
+        self.send_msg(response, context_id)
+
+    def _answer_echo(self, request: C_ECHO, context: Any) -> None:  # noqa: ANN401
+        response = C_ECHO()
+        response.MessageIDBeingRespondedTo = request.MessageID
+        response.AffectedSOPClassUID = VERIFICATION
+        response.Status = self.services.echo() if self.services is not None else 0
+        self.send_msg(response, context.context_id)
+
+    @property
+    def _store(self) -> StoreSession:
+        if self.services is None:
+            raise ProtocolError("a request from one that we asked")
+        return self.services.store

@@ -1,0 +1,356 @@
+"""pynetdicom's upper layer, made to wait on events and to bound what a peer can make us hold.
+
+pynetdicom polls: two threads of each association sleep 1 ms at a time, and a PDU may be as long as
+its sender says. Here its state machine stays (PS3.8 9.2), but its loops wait for the socket, for a
+message or for a timer, a PDU has a limit and a deadline, and small objects do not wait for delayed
+acknowledgements.
+
+This module and `message_stream` are the only ones that rest on pynetdicom's internals;
+`tests/dicom_node/test_library_contract.py` fails when those change.
+"""
+
+import queue
+import select
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.association import Association
+from pynetdicom.dul import DULServiceProvider
+from pynetdicom.transport import AddressInformation, AssociationSocket
+
+from dicom_node import quiet  # noqa: F401 - silences the library before it says anything
+from dicom_node.faults import log_fault
+from dicom_node.fragments import Fragments
+from dicom_node.message_stream import MessageStream
+
+LONGEST_WAIT_S = 5.0
+_READ_TICK_S = 1.0
+_DRAIN_BYTES = 64 * 1024
+_HEADER = struct.Struct(">BBL")
+
+P_DATA_TF = 0x04
+_LIMITS = {
+    0x01: 1024 * 1024,  # A-ASSOCIATE-RQ: 128 contexts with 60 transfer syntaxes of 64 bytes each
+    0x02: 1024 * 1024,  # A-ASSOCIATE-AC
+    0x03: 1024,
+    0x05: 1024,
+    0x06: 1024,
+    0x07: 1024,
+}
+"""The longest body of each PDU type but P-DATA-TF. Source: PS3.8 9.3."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one peer may take of us."""
+
+    max_pdu_bytes: int
+    pdu_timeout_s: float
+    request_timeout_s: float
+    """How long the other side may take to ask for, accept or release an association."""
+    idle_timeout_s: float
+    connect_timeout_s: float = 10.0
+
+
+class _RingingQueue(queue.Queue[Any]):
+    """A queue that rings somebody whenever something is put into it."""
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        super().__init__()
+        self._ring = ring
+
+    def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
+        super().put(item, block, timeout)
+        self._ring()
+
+
+class PromptSocket(AssociationSocket):  # type: ignore[misc]  # pynetdicom is untyped
+    """A socket with deadlines, whose small messages and acknowledgements leave at once."""
+
+    def __init__(
+        self,
+        assoc: Association,
+        pdu_timeout_s: float,
+        *,
+        client_socket: socket.socket | None = None,
+        address: AddressInformation | None = None,
+    ) -> None:
+        super().__init__(assoc, client_socket=client_socket, address=address)
+        self._pdu_timeout_s = pdu_timeout_s
+        if client_socket is not None:
+            self._make_prompt()
+
+    def connect(self, primitive: object) -> None:
+        """Connect as requestor."""
+        super().connect(primitive)
+        if self.socket is not None:
+            self._make_prompt()
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to read; unlike `select`, for any number of descriptors."""
+        if self.socket is None or not self._is_connected:
+            return False
+        try:
+            return bool(_poll([self.socket], 0.0))
+        except (OSError, ValueError):
+            self.event_queue.put("Evt17")
+            return False
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Read exactly so many bytes, or fewer if the connection ends; TimeoutError if too slow."""
+        received = bytearray(nr_bytes)
+        rest = memoryview(received)
+        deadline = time.monotonic() + self._pdu_timeout_s
+        while rest:
+            taken = self._recv_into(rest, deadline)
+            if taken == 0:
+                missing = len(rest)
+                rest.release()
+                return received[: nr_bytes - missing]
+            rest = rest[taken:]
+        return received
+
+    def _recv_into(self, target: memoryview, deadline: float) -> int:
+        if self.socket is None:
+            raise ConnectionError("the socket is closed")
+        while True:
+            try:
+                taken: int = self.socket.recv_into(target)
+            except TimeoutError:
+                if time.monotonic() > deadline:
+                    raise
+                continue
+            # Linux falls back to delayed acknowledgements by itself, so arm it after each read.
+            self._acknowledge_at_once()
+            return taken
+
+    def drain(self) -> bool:
+        """Throw away what has arrived; False at the end of the stream."""
+        return bool(self.socket is not None and self.socket.recv(_DRAIN_BYTES))
+
+    def send(self, bytestream: bytes) -> None:
+        """Send all of it, or report the connection as lost."""
+        rest = memoryview(bytestream)
+        deadline = time.monotonic() + self._pdu_timeout_s
+        try:
+            while rest and self.socket is not None:
+                try:
+                    rest = rest[self.socket.send(rest) :]
+                except TimeoutError:
+                    if time.monotonic() > deadline:
+                        raise
+        except OSError:
+            self.event_queue.put("Evt17")
+
+    def _make_prompt(self) -> None:
+        if self.socket is not None:
+            self.socket.settimeout(_READ_TICK_S)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._acknowledge_at_once()
+
+    def _acknowledge_at_once(self) -> None:
+        if self.socket is not None and hasattr(socket, "TCP_QUICKACK"):
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+
+
+class WaitingDUL(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is untyped
+    """The upper layer's thread: waits for the socket or for something to send."""
+
+    def __init__(self, assoc: "WaitingAssociation", limits: Limits) -> None:
+        super().__init__(assoc)
+        self.daemon = True
+        self._limits = limits
+        self._is_working = False
+        self._waker, self._wakened = socket.socketpair()
+        self._waker.setblocking(False)
+        self.to_provider_queue = _RingingQueue(self.wake)
+        self.to_user_queue = _RingingQueue(assoc.ring)
+        self.is_lost = False
+        """Whether the connection broke while the association was open."""
+        self.is_garbled = False
+        """Whether something arrived that is no PDU."""
+
+    def wake(self) -> None:
+        """Let the thread look at its queues again."""
+        if threading.get_ident() == self.ident:
+            return
+        try:
+            self._waker.send(b"\0")
+        except OSError:
+            return  # full, so it will wake; or closed, so it has ended
+
+    def kill_dul(self) -> None:
+        """End the thread."""
+        super().kill_dul()
+        self.wake()
+
+    def stop_dul(self) -> bool:
+        """End the thread if the state machine is at rest; False if it is not."""
+        if self.state_machine.current_state != "Sta1":
+            return False
+        self.kill_dul()
+        self.join(LONGEST_WAIT_S)
+        return True
+
+    def idle_timer_expired(self) -> bool:
+        """Whether the peer has been silent for too long; our own work does not count."""
+        return not self._is_working and bool(super().idle_timer_expired())
+
+    def run_reactor(self) -> None:
+        """Work until the association is over."""
+        self._idle_timer.start()
+        self.assoc._dul_ready.set()
+        try:
+            while not self._kill_thread:
+                if not self._step():
+                    self._wait()
+        except Exception as error:  # noqa: BLE001 - the boundary of this thread
+            log_fault("upper layer failed", self.assoc.association_id, error)
+            self._break_off()
+        finally:
+            self.assoc.dimse.abandon()
+            self._waker.close()
+            self._wakened.close()
+            self.assoc.ring()
+
+    def _step(self) -> bool:
+        """Handle one event; False if there is none."""
+        if self.event_queue.empty():
+            self._look_around()
+        try:
+            event = self.event_queue.get(block=False)
+        except queue.Empty:
+            return False
+        if event == "Evt17" and self.state_machine.current_state == "Sta6":
+            self.is_lost = True
+        self._is_working = True
+        self.state_machine.do_action(event)
+        self._idle_timer.restart()
+        self._is_working = False
+        if event == "Evt9":
+            self.assoc.ring()  # a sender waits for room
+        return True
+
+    def _look_around(self) -> None:
+        self.assoc.between_pdus()
+        if self.artim_timer.expired:
+            self.event_queue.put("Evt18")
+        elif not self._process_recv_primitive():
+            self._is_transport_event()
+
+    def _wait(self) -> None:
+        timeout = LONGEST_WAIT_S
+        if self.artim_timer._start_time is not None and self.artim_timer._end_time is None:
+            timeout = min(timeout, max(0.01, self.artim_timer.remaining))
+        sources: list[Any] = [self._wakened]
+        if self.socket is not None and self.socket.socket is not None:
+            sources.append(self.socket.socket)
+        if self._wakened.fileno() in _poll(sources, timeout):
+            self._wakened.recv(4096)
+
+    def _is_transport_event(self) -> bool:
+        if self.state_machine.current_state != "Sta13":
+            return bool(super()._is_transport_event())
+        # All has been said: whatever still comes is thrown away, until ARTIM expires.
+        if self.socket.ready and self._drained():
+            return True
+        self.socket.close()
+        return True
+
+    def _drained(self) -> bool:
+        try:
+            return bool(self.socket.drain())
+        except OSError:
+            return False
+
+    def _read_pdu_data(self) -> None:
+        """Read one PDU; called by the state machine's loop when the socket has something."""
+        try:
+            header = self.socket.recv(_HEADER.size)
+            kind, _, length = _HEADER.unpack(header.ljust(_HEADER.size, b"\0"))
+            is_sound = length <= self._limit(kind)
+            body = self.socket.recv(length) if is_sound else bytearray()
+        except OSError:
+            self.event_queue.put("Evt17")
+            return
+        if len(header) < _HEADER.size or (len(body) < length and is_sound):
+            self.event_queue.put("Evt17")
+        elif not is_sound:
+            self._refuse_pdu()
+        else:
+            self._take_pdu(kind, header, body)
+
+    def _take_pdu(self, kind: int, header: bytearray, body: bytearray) -> None:
+        if kind == P_DATA_TF:
+            self._recv_pdu.put(Fragments(body))
+            self.event_queue.put("Evt10")
+            return
+        try:
+            pdu, event = self._decode_pdu(header + body)
+        except Exception:  # noqa: BLE001 - any of a dozen types, for any malformed PDU
+            self._refuse_pdu()
+            return
+        self._recv_pdu.put(pdu)
+        self.event_queue.put(event)
+
+    def _limit(self, kind: int) -> int:
+        return self._limits.max_pdu_bytes if kind == P_DATA_TF else _LIMITS.get(kind, -1)
+
+    def _refuse_pdu(self) -> None:
+        self.is_garbled = True
+        self.event_queue.put("Evt19")
+
+    def _break_off(self) -> None:
+        if self.socket is not None and self.socket.socket is not None:
+            self.socket._shutdown_socket()
+        self.assoc.is_aborted = True
+        self.assoc.is_established = False
+        self._kill_thread = True
+
+
+class WaitingAssociation(Association):  # type: ignore[misc]  # pynetdicom is untyped
+    """An association whose own thread sleeps until something happens."""
+
+    def __init__(
+        self, ae: ApplicationEntity, mode: str, limits: Limits, association_id: str
+    ) -> None:
+        self._bell = threading.Event()
+        super().__init__(ae, mode)
+        self.association_id = association_id
+        self.limits = limits
+        self.dul = WaitingDUL(self, limits)
+        self.dimse = MessageStream(self)
+        self.dimse.msg_queue = _RingingQueue(self.ring)
+        self.acse_timeout = limits.request_timeout_s
+        self.network_timeout = limits.idle_timeout_s
+        self.connection_timeout = limits.connect_timeout_s
+        self.name = f"association-{association_id}"
+        self.dul.name = f"upper-layer-{association_id}"
+
+    def ring(self) -> None:
+        """Let the association's own thread look around."""
+        self._bell.set()
+
+    def wait_for_bell(self, timeout_s: float) -> None:
+        """Sleep until something happens or the time is over."""
+        self._bell.wait(timeout_s)
+        self._bell.clear()
+
+    def between_pdus(self) -> None:
+        """Do what must not happen in the middle of a PDU; called in the upper layer's thread."""
+
+
+def _poll(sources: list[socket.socket], timeout_s: float) -> set[int]:
+    """Return the descriptors that can be read, closed or broken ones included."""
+    poll = select.poll()
+    for source in sources:
+        if source.fileno() >= 0:
+            poll.register(source, select.POLLIN)
+    return {descriptor for descriptor, _ in poll.poll(timeout_s * 1000)}
