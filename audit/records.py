@@ -1,0 +1,119 @@
+"""Events sealed for keeping, and the search of opened ones."""
+
+import hmac
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from audit.events import AuditEvent
+from audit.requirements import require_whole
+from audit.vocabulary import EventKind, Outcome
+from core.errors import SealError
+from core.records import dump_record, load_record
+from core.sealing import open_sealed, seal
+
+_PURPOSE = b"second-reader audit record 1 "
+
+
+@dataclass(frozen=True)
+class SealedRecord:
+    """An event that nobody can read without the audit key."""
+
+    event_id: str
+    """In the open, so that a repeated record is known without the key."""
+    sealed: bytes
+
+
+@dataclass(frozen=True)
+class PendingRecord:
+    """A record in the outbox that is not in the log yet."""
+
+    event_id: str
+    queued_at: datetime
+
+
+class RecordSealer:
+    """Seals events under the audit key, each bound to its event id.
+
+    Every record has a key of its own, derived from its id, so that the number of records is not
+    bounded by the 96-bit nonces of one key.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def seal(self, event: AuditEvent) -> SealedRecord:
+        """Seal an event.
+
+        Raises
+        ------
+        MalformedEventError
+            If it lacks what its kind must have.
+        """
+        context, plaintext = _context(event.event_id), dump_record(require_whole(event))
+        return SealedRecord(
+            event.event_id, seal(self._record_key(context), plaintext, context=context)
+        )
+
+    def open(self, record: SealedRecord) -> AuditEvent:
+        """Open a record.
+
+        Raises
+        ------
+        SealError
+            If it was changed, belongs to another id, or was sealed under another key.
+        """
+        context = _context(record.event_id)
+        plaintext = open_sealed(self._record_key(context), record.sealed, context=context)
+        event = load_record(AuditEvent, plaintext)
+        if event.event_id != record.event_id:
+            raise SealError("an audit record holds the event of another id")
+        return event
+
+    def _record_key(self, context: bytes) -> bytes:
+        return hmac.digest(self._key, context, "sha256")
+
+
+def _context(event_id: str) -> bytes:
+    return _PURPOSE + uuid.UUID(event_id).bytes
+
+
+@dataclass(frozen=True)
+class LoggedEvent:
+    """An opened record and where it stands in the log."""
+
+    position: int | None
+    """0 for the first record; None while it waits in the outbox."""
+    event: AuditEvent
+
+
+@dataclass(frozen=True)
+class AuditSearch:
+    """Which events; what is None does not matter."""
+
+    patient_id: str | None = None
+    user: str | None = None
+    """A login, a person's name or an AE title, exactly."""
+    kind: EventKind | None = None
+    outcome: Outcome | None = None
+    at_from: datetime | None = None
+    at_before: datetime | None = None
+
+    def matches(self, event: AuditEvent) -> bool:
+        """Whether the event is one of them."""
+        return all(
+            (
+                self.patient_id is None or self.patient_id in event.patient_ids(),
+                self.user is None or self.user in event.users(),
+                self.kind is None or self.kind is event.kind,
+                self.outcome is None or self.outcome is event.outcome,
+                self.at_from is None or self.at_from <= event.time,
+                self.at_before is None or event.time < self.at_before,
+            )
+        )
+
+
+def search(events: Iterable[LoggedEvent], wanted: AuditSearch) -> Iterator[LoggedEvent]:
+    """Yield those of the opened events that are wanted, in their order."""
+    return (logged for logged in events if wanted.matches(logged.event))
