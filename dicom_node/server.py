@@ -8,12 +8,10 @@ import time
 from socketserver import TCPServer
 from typing import Any
 
-from pynetdicom.ae import ApplicationEntity
 from pynetdicom.transport import AddressInformation, AssociationServer
 
-from core.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from dicom_node import quiet  # noqa: F401 - silences the library before it says anything
 from dicom_node.acceptor import AcceptorAssociation, House
+from dicom_node.entity import local_entity
 from dicom_node.errors import ListenError
 from dicom_node.faults import log_fault
 from dicom_node.gate import Gate
@@ -23,15 +21,6 @@ from dicom_node.settings import NodeSettings
 log = logging.getLogger(__name__)
 
 _ACCEPT_TICK_S = 0.25
-
-
-def local_entity(ae_title: str) -> ApplicationEntity:
-    """Return what pynetdicom wants to know of us."""
-    entity = ApplicationEntity(ae_title)
-    entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-    entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    entity.maximum_associations = 1_000_000  # the gate counts, before anybody is accepted
-    return entity
 
 
 class _Listener(AssociationServer):  # type: ignore[misc]  # pynetdicom is untyped

@@ -16,6 +16,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +91,7 @@ class PromptSocket(AssociationSocket):  # type: ignore[misc]  # pynetdicom is un
         """Connect as requestor."""
         super().connect(primitive)
         if self.socket is not None:
+            self.assoc.was_connected = True
             self._make_prompt()
 
     @property
@@ -148,6 +150,15 @@ class PromptSocket(AssociationSocket):  # type: ignore[misc]  # pynetdicom is un
                         raise
         except OSError:
             self.event_queue.put("Evt17")
+
+    def _shutdown_socket(self) -> None:
+        """Close the connection, also one whose other end has gone (pynetdicom leaks that one)."""
+        connection = self.socket
+        if connection is None:
+            return
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+        connection.close()
 
     def _make_prompt(self) -> None:
         if self.socket is not None:
@@ -250,7 +261,7 @@ class WaitingDUL(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is unt
         if self.artim_timer._start_time is not None and self.artim_timer._end_time is None:
             timeout = min(timeout, max(0.01, self.artim_timer.remaining))
         sources: list[Any] = [self._wakened]
-        if self.socket is not None and self.socket.socket is not None:
+        if self.socket is not None and self.socket._is_connected:
             sources.append(self.socket.socket)
         if self._wakened.fileno() in _poll(sources, timeout):
             self._wakened.recv(4096)
@@ -324,6 +335,8 @@ class WaitingAssociation(Association):  # type: ignore[misc]  # pynetdicom is un
         self._bell = threading.Event()
         super().__init__(ae, mode)
         self.association_id = association_id
+        self.was_connected = False
+        """Whether a connection that we asked for came about."""
         self.limits = limits
         self.dul = WaitingDUL(self, limits)
         self.dimse = MessageStream(self)
