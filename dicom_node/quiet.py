@@ -18,7 +18,7 @@ class WithheldText(logging.Handler):
         fault = record.exc_info[0] if record.exc_info else None
         kind = f" ({fault.__name__})" if fault else ""
         log.log(
-            min(record.levelno, logging.INFO),
+            logging.DEBUG,
             "%s.%s, line %d, complained%s; its text is withheld",
             record.name,
             record.funcName,

@@ -77,7 +77,7 @@ def send(
         before = len(outcomes)
         error = _send_batch(_next_batch(pending), destination, report)
         if error is not None and len(outcomes) == before:
-            log.warning("%s: %s", destination.name, error.message)
+            log.warning("%d objects not sent: %s", len(pending), error.message)
             for outgoing in list(pending):
                 report(_failed(outgoing, error))
         elif error is not None:
