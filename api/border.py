@@ -10,11 +10,11 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.access import ACCESS
-from api.errors import MEDIA_TYPE, problem_document
+from api.errors import MEDIA_TYPE, HeadTooLargeError, problem_document
 from api.handlers import ProblemResponder
 from api.metrics import RequestMetrics
 from api.trace import Trace, begin_trace
-from core.errors import CapacityError
+from core.errors import CapacityError, ServiceError
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ SECURITY_HEADERS = {
     "Cache-Control": "no-store",
 }
 HSTS = "max-age=31536000"
+MAX_HEAD_BYTES = 16 * 1024
 _ALWAYS_ADMITTED = frozenset(
     route.partition(" ")[2] for route, access in ACCESS.items() if not access.needs_key
 )
@@ -72,12 +73,11 @@ class Border:
     async def _answer(
         self, scope: Scope, receive: Receive, answer: "_Answer", trace: Trace
     ) -> None:
-        if self._in_work > self._max_concurrent and scope["path"] not in _ALWAYS_ADMITTED:
-            error = CapacityError("too many requests are in work", remedy="Send it again later")
-            await self._responder.answer(error, trace.request_id)(scope, receive, answer)
-            return
         try:
+            self._admit(scope)
             await self._app(scope, receive, answer)
+        except ServiceError as error:
+            await self._responder.answer(error, trace.request_id)(scope, receive, answer)
         except ClientDisconnect:
             answer.status = CLIENT_LEFT
         except Exception as error:  # noqa: BLE001 - the one place of this process boundary
@@ -87,6 +87,14 @@ class Border:
             log.error("request %s met a defect: %s\n%s", trace.request_id, name, frames)  # noqa: TRY400
             if answer.status == 0:
                 await _defect(trace.request_id)(scope, receive, answer)
+
+    def _admit(self, scope: Scope) -> None:
+        """Refuse what no request of ours needs, and what is too much at once."""
+        lines = ((b"", (scope.get("raw_path") or b"") + scope["query_string"]), *scope["headers"])
+        if sum(len(name) + len(value) for name, value in lines) > MAX_HEAD_BYTES:
+            raise HeadTooLargeError(f"address and headers are larger than {MAX_HEAD_BYTES} bytes")
+        if self._in_work > self._max_concurrent and scope["path"] not in _ALWAYS_ADMITTED:
+            raise CapacityError("too many requests are in work", remedy="Send it again later")
 
     def _tell(self, trace: Trace, status: int, duration_s: float) -> None:
         self._metrics.answered(

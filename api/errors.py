@@ -35,6 +35,10 @@ class MalformedBodyError(InputError):
     """The body is not what its media type says."""
 
 
+class HeadTooLargeError(InputError):
+    """Address and headers together are larger than any request of ours needs."""
+
+
 class UnsupportedMediaError(InputError):
     """The body is of a media type that we do not read."""
 
@@ -90,6 +94,7 @@ STATUS: dict[type[ServiceError], int] = {
     IllegalMoveError: 409,
     BodyTooLargeError: 413,
     UnsupportedMediaError: 415,
+    HeadTooLargeError: 431,
 }
 
 

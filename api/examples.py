@@ -158,3 +158,15 @@ READY: dict[str, Any] = {
     "status": "ready",
     "parts": [{"name": "reader", "is_ready": True, "reason": "1 model loaded", "remedy": ""}],
 }
+
+ANSWERS: dict[str, dict[str, Any]] = {
+    "POST /v1/detect": DETECT,
+    "GET /v1/studies": STUDIES,
+    "GET /v1/studies/{uid}": STUDY_DETAIL,
+    "GET /v1/studies/{uid}/results": RESULTS,
+    "POST /v1/studies/{uid}/retry": STUDY,
+    "GET /v1/models": MODELS,
+    "GET /v1/audit": AUDIT,
+    "GET /readyz": READY,
+}
+"""By route, for its good answer."""

@@ -1,6 +1,5 @@
 """What the OpenAPI document says beyond what FastAPI derives: problems, keys, examples."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -9,6 +8,7 @@ from pydantic import BaseModel
 
 from api.access import ACCESS
 from api.errors import MEDIA_TYPE
+from api.examples import ANSWERS
 from api.schemas import Problem
 
 API_VERSION = "1"
@@ -27,12 +27,9 @@ _DESCRIPTIONS = {
 }
 
 
-def answers(example: Mapping[str, Any], *statuses: int, status: int = 200) -> dict[int | str, Any]:
-    """Return the documented answers of a route that needs a key: one good one, and problems."""
-    good: dict[str, Any] = {"content": {"application/json": {"example": dict(example)}}}
-    problems = sorted({401, 403, 422, 500, 503, *statuses})
-    documented: dict[int | str, Any] = {number: _problem(number) for number in problems}
-    return {status: good} | documented
+def problems(*statuses: int) -> dict[int | str, Any]:
+    """Return the documented problems of a route: those of every route with a key, and its own."""
+    return {status: _problem(status) for status in sorted({401, 403, 422, 500, 503, *statuses})}
 
 
 def request_body(**contents: dict[str, Any]) -> dict[str, Any]:
@@ -62,6 +59,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
             "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
         }
         _name_keys(document["paths"])
+        _add_examples(document["paths"])
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -74,6 +72,15 @@ def _name_keys(paths: dict[str, dict[str, Any]]) -> None:
             if access.needs_key:
                 operation["security"] = [{"bearer": []}, {"header": []}]
                 operation["x-scope"] = access.scope
+
+
+def _add_examples(paths: dict[str, dict[str, Any]]) -> None:
+    """Add the examples of answers; FastAPI would drop the nulls in them."""
+    for route, example in ANSWERS.items():
+        method, _, path = route.partition(" ")
+        responses = paths[path][method.lower()]["responses"]
+        good = next(status for status in responses if status.startswith("2"))
+        responses[good]["content"]["application/json"]["example"] = example
 
 
 def _problem(status: int) -> dict[str, Any]:

@@ -11,14 +11,15 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from api.border import MAX_HEAD_BYTES
 from api.settings import ApiSettings
 from core.errors import ConfigurationError
 
 log = logging.getLogger(__name__)
 
 _BACKLOG = 256
-_MAX_HEAD_BYTES = 32 * 1024
-"""Of the request line and all headers together; beyond it the answer is 400."""
+_MAX_HEAD_BYTES = 2 * MAX_HEAD_BYTES
+"""Of a head that is still arriving: what the parser holds at most. The border is exact."""
 
 
 class ApiServer:
@@ -61,6 +62,10 @@ class ApiServer:
         """Serve until `stop`; requests in work are finished first. Signals are the caller's."""
         log.info("api listens on port %d", self.port)
         self._server.run(sockets=[self._socket])
+
+    def close(self) -> None:
+        """Let the port go without having served."""
+        self._socket.close()
 
     def stop(self) -> None:
         """Make `run` finish and return; may be called from a signal handler or any thread."""

@@ -4,10 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from api import examples
 from api.desk import Desk
 from api.errors import InvalidFieldError
-from api.openapi import answers
+from api.openapi import problems
 from api.query import canonical
 from api.schemas import AuditFilter, AuditList
 from api.views import AuditPage, AuditQuery
@@ -20,7 +19,7 @@ def audit_routes(desk: Desk) -> APIRouter:
     @router.get(
         "/v1/audit",
         summary="Audit records of a span of time, oldest first",
-        responses=answers(examples.AUDIT),
+        responses=problems(),
     )
     async def search(request: Request, asked: Annotated[AuditFilter, Query()]) -> AuditList:
         query = _query(asked)

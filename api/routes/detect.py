@@ -4,11 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from api import examples
 from api.body import BodyLimits, body_of
 from api.desk import Desk
 from api.errors import UnreadableError
-from api.openapi import answers, inline_schema, request_body
+from api.examples import DETECT_REQUEST
+from api.openapi import inline_schema, problems, request_body
 from api.pictures import Sent, read_detection
 from api.schemas import DetectAnswer, DetectBody, Detection, ModelReference, NoParameters, Picture
 from api.trace import trace_of
@@ -37,13 +37,13 @@ def detect_routes(desk: Desk) -> APIRouter:
     @router.post(
         "/v1/detect",
         summary="Read one picture or DICOM instance; nothing of it is stored",
-        responses=answers(examples.DETECT, 400, 404, 408, 413, 415),
+        responses=problems(400, 404, 408, 413, 415),
         openapi_extra=request_body(
             **{
                 "multipart/form-data": {"schema": _FORM_SCHEMA},
                 "application/json": {
                     "schema": inline_schema(DetectBody),
-                    "example": examples.DETECT_REQUEST,
+                    "example": DETECT_REQUEST,
                 },
             }
         ),

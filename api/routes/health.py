@@ -6,7 +6,6 @@ import time
 from fastapi import APIRouter, Response
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from api import examples
 from api.crew import Crew
 from api.desk import Desk
 from api.ports import HealthReporter
@@ -29,7 +28,6 @@ def health_routes(desk: Desk) -> APIRouter:
         "/readyz",
         summary="Whether every part can do its work, and why not",
         responses={
-            200: {"content": {"application/json": {"example": examples.READY}}},
             503: {"model": Readiness, "description": "At least one part is not ready."},
         },
     )

@@ -4,9 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api import examples
 from api.desk import Desk
-from api.openapi import answers
+from api.openapi import problems
 from api.schemas import ModelItem, ModelList, NoParameters
 from api.views import ModelCard
 
@@ -15,9 +14,7 @@ def model_routes(desk: Desk) -> APIRouter:
     """Return the route about models."""
     router = APIRouter(tags=["models"])
 
-    @router.get(
-        "/v1/models", summary="The models that are loaded", responses=answers(examples.MODELS)
-    )
+    @router.get("/v1/models", summary="The models that are loaded", responses=problems())
     async def find(_: Annotated[NoParameters, Query()]) -> ModelList:
         cards = await desk.lookups.run(desk.ports.models.models)
         return ModelList(models=tuple(_item(card) for card in cards))

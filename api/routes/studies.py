@@ -4,10 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
 
-from api import examples
 from api.desk import Desk
 from api.errors import HeldStudyError, NoResultYetError
-from api.openapi import answers
+from api.openapi import problems
 from api.query import canonical
 from api.schemas import (
     UID_PATTERN,
@@ -40,7 +39,7 @@ def study_routes(desk: Desk) -> APIRouter:
     router = APIRouter(tags=["studies"])
     studies, results = desk.ports.studies, desk.ports.results
 
-    @router.get("/v1/studies", summary="Studies, newest first", responses=answers(examples.STUDIES))
+    @router.get("/v1/studies", summary="Studies, newest first", responses=problems())
     async def find(request: Request, asked: Annotated[StudyFilter, Query()]) -> StudyList:
         query = _query(asked)
         page: StudyPage = await desk.trail.answer(
@@ -55,7 +54,7 @@ def study_routes(desk: Desk) -> APIRouter:
     @router.get(
         "/v1/studies/{uid}",
         summary="Where one study is on its way",
-        responses=answers(examples.STUDY_DETAIL, 404),
+        responses=problems(404),
     )
     async def show(request: Request, uid: Uid, _: Nothing) -> StudyAnswer:
         detail = await desk.trail.answer(
@@ -69,7 +68,7 @@ def study_routes(desk: Desk) -> APIRouter:
     @router.get(
         "/v1/studies/{uid}/results",
         summary="What was found in one study",
-        responses=answers(examples.RESULTS, 404, 409),
+        responses=problems(404, 409),
     )
     async def show_results(request: Request, uid: Uid, _: Nothing) -> ResultsAnswer:
         found = await desk.trail.answer(
@@ -84,7 +83,7 @@ def study_routes(desk: Desk) -> APIRouter:
         "/v1/studies/{uid}/retry",
         summary="Process the newest revision once more",
         status_code=202,
-        responses=answers(examples.STUDY, 404, 409, status=202),
+        responses=problems(404, 409),
     )
     async def retry(request: Request, uid: Uid, _: Nothing) -> StudyItem:
         summary = await desk.trail.act(
