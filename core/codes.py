@@ -66,3 +66,22 @@ PROBABILITY = Code("SR-002", PRIVATE_SCHEME, "Calibrated probability of the find
 NO_UNITS = Code("1", "UCUM", "no units")
 MILLIMETRE = Code("mm", "UCUM", "millimeter")
 PIXEL = Code("{pixels}", "UCUM", "pixels")
+
+# How an object was de-identified. Source: PS3.16 CID 7050.
+BASIC_PROFILE = Code("113100", "DCM", "Basic Application Confidentiality Profile")
+CLEAN_PIXEL_DATA = Code("113101", "DCM", "Clean Pixel Data Option")
+CLEAN_VISUAL_FEATURES = Code("113102", "DCM", "Clean Recognizable Visual Features Option")
+CLEAN_GRAPHICS = Code("113103", "DCM", "Clean Graphics Option")
+CLEAN_STRUCTURED_CONTENT = Code("113104", "DCM", "Clean Structured Content Option")
+CLEAN_DESCRIPTORS = Code("113105", "DCM", "Clean Descriptors Option")
+RETAIN_FULL_DATES = Code(
+    "113106", "DCM", "Retain Longitudinal Temporal Information Full Dates Option"
+)
+RETAIN_MODIFIED_DATES = Code(
+    "113107", "DCM", "Retain Longitudinal Temporal Information Modified Dates Option"
+)
+RETAIN_PATIENT_CHARACTERISTICS = Code("113108", "DCM", "Retain Patient Characteristics Option")
+RETAIN_DEVICE_IDENTITY = Code("113109", "DCM", "Retain Device Identity Option")
+RETAIN_UIDS = Code("113110", "DCM", "Retain UIDs Option")
+RETAIN_SAFE_PRIVATE = Code("113111", "DCM", "Retain Safe Private Option")
+RETAIN_INSTITUTION_IDENTITY = Code("113112", "DCM", "Retain Institution Identity Option")
