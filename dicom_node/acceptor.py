@@ -26,10 +26,11 @@ from dicom_node.ports import (
     RefusalReason,
 )
 from dicom_node.presentation import negotiable, right_needed
+from dicom_node.prompt_socket import PromptSocket
 from dicom_node.settings import NodeSettings, PeerSettings, Right
 from dicom_node.status import PROCESSING_FAILURE, SUCCESS
 from dicom_node.store_scp import StoreSession
-from dicom_node.upper_layer import Limits, PromptSocket, WaitingAssociation
+from dicom_node.upper_layer import Limits, WaitingAssociation
 
 log = logging.getLogger(__name__)
 
@@ -137,12 +138,13 @@ class AcceptorAssociation(WaitingAssociation):
     def stop(self) -> None:
         """End after the object that is just arriving; at once if there is none."""
         self._is_stopping = True
+        if self._origin is None:
+            self.break_off()
         self.dul.wake()
-        self.ring()
 
     def break_off(self) -> None:
         """End now."""
-        self.dul.socket._shutdown_socket()
+        self.dul.socket.cut()
         self.dul.wake()
 
     def between_pdus(self) -> None:

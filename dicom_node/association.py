@@ -18,7 +18,8 @@ from pynetdicom.transport import AddressInformation
 from dicom_node.entity import local_entity
 from dicom_node.errors import AssociationRejectedError, PeerError
 from dicom_node.presentation import IMPLICIT_LITTLE, VERIFICATION
-from dicom_node.upper_layer import Limits, PromptSocket, WaitingAssociation
+from dicom_node.prompt_socket import PromptSocket
+from dicom_node.upper_layer import Limits, WaitingAssociation
 
 _MEDIUM_PRIORITY = 0
 _OWN_MAX_PDU_BYTES = 16 * 1024

@@ -2,37 +2,31 @@
 
 pynetdicom polls: two threads of each association sleep 1 ms at a time, and a PDU may be as long as
 its sender says. Here its state machine stays (PS3.8 9.2), but its loops wait for the socket, for a
-message or for a timer, a PDU has a limit and a deadline, and small objects do not wait for delayed
-acknowledgements.
+message or for a timer, and a PDU has a limit and a deadline.
 
-This module and `message_stream` are the only ones that rest on pynetdicom's internals;
+This module, `prompt_socket` and `message_stream` rest on pynetdicom's internals;
 `tests/dicom_node/test_library_contract.py` fails when those change.
 """
 
 import queue
-import select
 import socket
 import struct
 import threading
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
-from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from dicom_node import quiet  # noqa: F401 - silences the library before it says anything
 from dicom_node.faults import log_fault
 from dicom_node.fragments import Fragments
 from dicom_node.message_stream import MessageStream
+from dicom_node.prompt_socket import readable_descriptors
 
 LONGEST_WAIT_S = 5.0
-_READ_TICK_S = 1.0
-_DRAIN_BYTES = 64 * 1024
 _HEADER = struct.Struct(">BBL")
 
 P_DATA_TF = 0x04
@@ -69,106 +63,6 @@ class _RingingQueue(queue.Queue[Any]):
     def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
         super().put(item, block, timeout)
         self._ring()
-
-
-class PromptSocket(AssociationSocket):  # type: ignore[misc]  # pynetdicom is untyped
-    """A socket with deadlines, whose small messages and acknowledgements leave at once."""
-
-    def __init__(
-        self,
-        assoc: Association,
-        pdu_timeout_s: float,
-        *,
-        client_socket: socket.socket | None = None,
-        address: AddressInformation | None = None,
-    ) -> None:
-        super().__init__(assoc, client_socket=client_socket, address=address)
-        self._pdu_timeout_s = pdu_timeout_s
-        if client_socket is not None:
-            self._make_prompt()
-
-    def connect(self, primitive: object) -> None:
-        """Connect as requestor."""
-        super().connect(primitive)
-        if self.socket is not None:
-            self.assoc.was_connected = True
-            self._make_prompt()
-
-    @property
-    def ready(self) -> bool:
-        """Whether there is something to read; unlike `select`, for any number of descriptors."""
-        if self.socket is None or not self._is_connected:
-            return False
-        try:
-            return bool(_poll([self.socket], 0.0))
-        except (OSError, ValueError):
-            self.event_queue.put("Evt17")
-            return False
-
-    def recv(self, nr_bytes: int) -> bytearray:
-        """Read exactly so many bytes, or fewer if the connection ends; TimeoutError if too slow."""
-        received = bytearray(nr_bytes)
-        rest = memoryview(received)
-        deadline = time.monotonic() + self._pdu_timeout_s
-        while rest:
-            taken = self._recv_into(rest, deadline)
-            if taken == 0:
-                missing = len(rest)
-                rest.release()
-                return received[: nr_bytes - missing]
-            rest = rest[taken:]
-        return received
-
-    def _recv_into(self, target: memoryview, deadline: float) -> int:
-        if self.socket is None:
-            raise ConnectionError("the socket is closed")
-        while True:
-            try:
-                taken: int = self.socket.recv_into(target)
-            except TimeoutError:
-                if time.monotonic() > deadline:
-                    raise
-                continue
-            # Linux falls back to delayed acknowledgements by itself, so arm it after each read.
-            self._acknowledge_at_once()
-            return taken
-
-    def drain(self) -> bool:
-        """Throw away what has arrived; False at the end of the stream."""
-        return bool(self.socket is not None and self.socket.recv(_DRAIN_BYTES))
-
-    def send(self, bytestream: bytes) -> None:
-        """Send all of it, or report the connection as lost."""
-        rest = memoryview(bytestream)
-        deadline = time.monotonic() + self._pdu_timeout_s
-        try:
-            while rest and self.socket is not None:
-                try:
-                    rest = rest[self.socket.send(rest) :]
-                except TimeoutError:
-                    if time.monotonic() > deadline:
-                        raise
-        except OSError:
-            self.event_queue.put("Evt17")
-
-    def _shutdown_socket(self) -> None:
-        """Close the connection, also one whose other end has gone (pynetdicom leaks that one)."""
-        connection = self.socket
-        if connection is None:
-            return
-        with suppress(OSError):
-            connection.shutdown(socket.SHUT_RDWR)
-        connection.close()
-
-    def _make_prompt(self) -> None:
-        if self.socket is not None:
-            self.socket.settimeout(_READ_TICK_S)
-            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._acknowledge_at_once()
-
-    def _acknowledge_at_once(self) -> None:
-        if self.socket is not None and hasattr(socket, "TCP_QUICKACK"):
-            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
 
 class WaitingDUL(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is untyped
@@ -227,6 +121,7 @@ class WaitingDUL(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is unt
             self._break_off()
         finally:
             self.assoc.dimse.abandon()
+            self.to_user_queue.put(None)  # whoever waits for the peer's next word waits no more
             self._waker.close()
             self._wakened.close()
             self.assoc.ring()
@@ -263,7 +158,7 @@ class WaitingDUL(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is unt
         sources: list[Any] = [self._wakened]
         if self.socket is not None and self.socket._is_connected:
             sources.append(self.socket.socket)
-        if self._wakened.fileno() in _poll(sources, timeout):
+        if self._wakened.fileno() in readable_descriptors(sources, timeout):
             self._wakened.recv(4096)
 
     def _is_transport_event(self) -> bool:
@@ -358,12 +253,3 @@ class WaitingAssociation(Association):  # type: ignore[misc]  # pynetdicom is un
 
     def between_pdus(self) -> None:
         """Do what must not happen in the middle of a PDU; called in the upper layer's thread."""
-
-
-def _poll(sources: list[socket.socket], timeout_s: float) -> set[int]:
-    """Return the descriptors that can be read, closed or broken ones included."""
-    poll = select.poll()
-    for source in sources:
-        if source.fileno() >= 0:
-            poll.register(source, select.POLLIN)
-    return {descriptor for descriptor, _ in poll.poll(timeout_s * 1000)}
