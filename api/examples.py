@@ -72,6 +72,7 @@ STUDY_DETAIL: dict[str, Any] = STUDY | {
 _CONCEPT = {"value": "68496003", "scheme": "SCT", "meaning": "Polyp of colon"}
 RESULTS: dict[str, Any] = _STUDY | {
     "revision": 1,
+    "newest_revision": 1,
     "state": "COMPLETED",
     "completeness_rule": "quiet for 180 s (ES)",
     "number_of_instances": 3,
@@ -149,7 +150,9 @@ AUDIT: dict[str, Any] = {
                 }
             ],
             "objects": [{"id_type": "110180", "id": "2.25.99999999", "name": "Study"}],
+            "type_code": None,
             "description": "",
+            "details": [],
         }
     ],
     "next_cursor": None,

@@ -87,10 +87,9 @@ class ResultDirectory(Protocol):
     """What was found, under the identity of the sealed originals."""
 
     def results(self, study_instance_uid: str) -> StudyResults:
-        """Return the results of the newest revision that has any, or of the newest one.
+        """Return the results of the newest revision that has any, else no readings.
 
-        `state` and `hold_reason` are those of the newest revision: the api gives nothing away while
-        a study is held. NotFoundError if we have no study of that UID.
+        NotFoundError if we have no study of that UID. The api itself refuses what is held.
         """
 
 

@@ -255,7 +255,8 @@ class ResultsAnswer(Wire):
     patient_id: str
     issuer_of_patient_id: str
     revision: int
-    state: RevisionState
+    newest_revision: int = Field(description="If greater, later instances are not through yet.")
+    state: RevisionState = Field(description="Of the newest revision.")
     completeness_rule: str
     number_of_instances: int
     readings: tuple[ReadingAnswer, ...]
@@ -314,7 +315,9 @@ class AuditItem(Wire):
     outcome: int
     participants: tuple[AuditParticipant, ...]
     objects: tuple[AuditObject, ...]
+    type_code: Concept | None
     description: str
+    details: tuple[tuple[str, str], ...]
 
 
 class AuditList(Wire):

@@ -50,7 +50,7 @@ class ApiServer:
                 h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
             )
         )
-        self._socket = _bound_socket(settings)
+        self._socket = bound_socket(settings)
 
     @property
     def port(self) -> int:
@@ -133,15 +133,22 @@ def bounded_protocol(timeout_s: float, connections: int) -> type[BoundedProtocol
     return Bounded
 
 
-def _bound_socket(settings: ApiSettings) -> socket.socket:
+def bound_socket(settings: ApiSettings) -> socket.socket:
+    """Return the listening socket, or say which setting to change."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
+        listener = socket.create_server(
+            (settings.host, settings.port), family=family, backlog=_BACKLOG
+        )
     except OSError as error:
         raise ConfigurationError(
             f"the api cannot listen on {settings.host} port {settings.port}: {error.strerror}",
             remedy="Free the port, or change api.host or api.port",
         ) from error
+    # Connections inherit it. asyncio would set it, but not on a socket made without its protocol
+    # number, as these are; each answer then waits some 40 ms for the client's acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def _tls_context(settings: ApiSettings) -> ssl.SSLContext | None:

@@ -16,6 +16,8 @@ from core.model import StudyIdentity
 
 T = TypeVar("T")
 
+_NAMES_STUDIES = frozenset((EventKind.INSTANCES_ACCESSED, EventKind.PROCEDURE_RECORD))
+
 
 def record(sink: AuditSink, event: AccessEvent) -> None:
     """Make `event` durable, or refuse the request: what is not recorded does not happen."""
@@ -52,7 +54,7 @@ class Trail:
         about
             Whose data the answer holds.
         query
-            What was searched for.
+            What was searched or looked up, as a query string.
 
         Raises
         ------
@@ -62,7 +64,7 @@ class Trail:
         trace = trace_of(request)
 
         def recorded() -> T:
-            outcome, reason = EventOutcome.MAJOR_FAILURE, "a defect of the service"
+            outcome, reason = EventOutcome.SERIOUS_FAILURE, "a defect of the service"
             studies: tuple[StudyIdentity, ...] = ()
             try:
                 result = work()
@@ -71,12 +73,14 @@ class Trail:
                 outcome, reason = outcome_of(error), error.message
                 raise
             finally:
-                record(self._sink, event(trace, outcome, studies, query=query, reason=reason))
+                record(self._sink, _event(trace, outcome, studies, query=query, reason=reason))
             return result
 
         return await crew.run(recorded)
 
-    async def act(self, request: Request, work: Callable[[AccessEvent], T], *, crew: Crew) -> T:
+    async def act(
+        self, request: Request, work: Callable[[AccessEvent], T], *, crew: Crew, query: str
+    ) -> T:
         """Return what `work` returns, which commits the event with what it changes.
 
         Only a refusal is recorded from here.
@@ -85,15 +89,16 @@ class Trail:
 
         def recorded() -> T:
             try:
-                return work(event(trace, EventOutcome.SUCCESS))
+                return work(_event(trace, EventOutcome.SUCCESS, query=query))
             except ServiceError as error:
-                record(self._sink, event(trace, outcome_of(error), reason=error.message))
+                failed = _event(trace, outcome_of(error), query=query, reason=error.message)
+                record(self._sink, failed)
                 raise
 
         return await crew.run(recorded)
 
 
-def event(
+def _event(
     trace: Trace,
     outcome: EventOutcome,
     studies: tuple[StudyIdentity, ...] = (),
@@ -101,10 +106,15 @@ def event(
     query: str = "",
     reason: str = "",
 ) -> AccessEvent:
-    """Return the event that the access table names for the route of `trace`."""
+    """Return the event that the access table names for the route of `trace`.
+
+    A failure that touched no study is a query: the others have to name one (PS3.15 A.5.3).
+    """
     kind = ACCESS[f"{trace.method} {trace.route}"].event
     if kind is None:
         raise LookupError(f"{trace.route} is exempt from audit and cannot be answered through it")
+    if kind in _NAMES_STUDIES and not studies and outcome is not EventOutcome.SUCCESS:
+        kind = EventKind.QUERY
     return AccessEvent(kind, outcome, trace.origin, trace.principal, studies, query, reason)
 
 

@@ -69,7 +69,7 @@ class EventOutcome(IntEnum):
     SERIOUS_FAILURE = 8
     """Something that should work did not."""
     MAJOR_FAILURE = 12
-    """A defect of ours."""
+    """We are no longer available."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class AccessEvent:
     studies: tuple[StudyIdentity, ...] = ()
     """Whose data went out or came in."""
     query: str = ""
-    """What was asked for; empty unless something was searched."""
+    """What was asked for, as a query string; empty where nothing was searched or looked up."""
     reason: str = ""
     """Why it was refused or failed, in one sentence without patient data."""
 
@@ -280,7 +280,11 @@ class StudyResults:
 
     identity: StudyIdentity
     revision: int
+    """Whose results these are."""
+    newest_revision: int
+    """More than `revision` where instances came later and are not through yet."""
     state: RevisionState
+    """Of the newest revision; nothing is given away while it is held."""
     hold_reason: HoldReason | None
     number_of_instances: int
     """How many were received; a reading says how many of them it evaluated."""
@@ -364,7 +368,12 @@ class AuditRecord:
     outcome: int
     participants: tuple[AuditParticipant, ...]
     objects: tuple[AuditObject, ...]
+    type_code: Code | None = None
+    """Which of its kind, for events that have kinds. Source: PS3.16 CID 401, 403."""
     description: str = ""
+    """How it ended, in words."""
+    details: tuple[tuple[str, str], ...] = ()
+    """More facts, each by name."""
 
 
 @dataclass(frozen=True)

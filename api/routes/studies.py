@@ -1,6 +1,7 @@
 """`/v1/studies`: where every study is on its way, and what was found in it."""
 
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Path, Query, Request
 
@@ -62,6 +63,7 @@ def study_routes(desk: Desk) -> APIRouter:
             lambda: studies.study(uid),
             crew=desk.lookups,
             about=lambda study: (study.identity,),
+            query=_lookup(uid),
         )
         return StudyAnswer.model_validate(detail)
 
@@ -76,6 +78,7 @@ def study_routes(desk: Desk) -> APIRouter:
             lambda: _released(results.results(uid)),
             crew=desk.lookups,
             about=lambda found: (found.identity,),
+            query=_lookup(uid),
         )
         return _results(found)
 
@@ -87,11 +90,18 @@ def study_routes(desk: Desk) -> APIRouter:
     )
     async def retry(request: Request, uid: Uid, _: Nothing) -> StudyItem:
         summary = await desk.trail.act(
-            request, lambda event: studies.retry(uid, event), crew=desk.lookups
+            request,
+            lambda event: studies.retry(uid, event),
+            crew=desk.lookups,
+            query=_lookup(uid),
         )
         return StudyItem.model_validate(summary)
 
     return router
+
+
+def _lookup(uid: str) -> str:
+    return urlencode({"study_instance_uid": uid})
 
 
 def _query(asked: StudyFilter) -> StudyQuery:
@@ -128,6 +138,7 @@ def _results(found: StudyResults) -> ResultsAnswer:
         patient_id=patient.patient_id,
         issuer_of_patient_id=patient.issuer_of_patient_id,
         revision=found.revision,
+        newest_revision=found.newest_revision,
         state=found.state,
         completeness_rule=found.completeness_rule,
         number_of_instances=found.number_of_instances,

@@ -221,6 +221,7 @@ class FakeResults:
         return StudyResults(
             identity=study.identity,
             revision=study.revision,
+            newest_revision=study.revision,
             state=study.state,
             hold_reason=study.hold_reason,
             number_of_instances=study.number_of_instances,

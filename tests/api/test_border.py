@@ -58,7 +58,7 @@ def test_a_defect_is_logged_without_its_text_and_answered_without_anything(
     assert "ValueError" in caplog.text
     assert PATIENT not in caplog.text + answer.text
     assert "Traceback" not in answer.text
-    assert [event.outcome for event in house.sink.events] == [12]
+    assert [event.outcome for event in house.sink.events] == [8]
 
 
 def test_too_many_requests_at_once_are_503_and_liveness_still_answers() -> None:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from api.server import ApiServer
+from api.server import ApiServer, bound_socket
 from core.errors import ConfigurationError
 from tests.api.fakes import KEY, Gate, House, jpeg
 
@@ -78,6 +78,15 @@ def test_a_large_upload_without_a_key_still_gets_its_401() -> None:
         assert answer.status == 401
         assert json.loads(answer.read())["title"] == "Unauthorized"
         connection.close()
+
+
+def test_small_answers_do_not_wait_for_acknowledgements() -> None:
+    with (
+        bound_socket(house().settings) as listener,
+        socket.create_connection(listener.getsockname()),
+        listener.accept()[0] as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
 
 
 @pytest.mark.parametrize(

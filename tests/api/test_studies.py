@@ -118,7 +118,8 @@ def test_a_look_at_a_study_is_recorded_with_whose_it_is() -> None:
     assert found.studies[0].patient.patient_name == "Example^Ada"
     assert found.origin.route == "/v1/studies/{uid}"
     assert missed.outcome is EventOutcome.MINOR_FAILURE
-    assert missed.studies == ()
+    assert missed.kind is EventKind.QUERY  # 110103 would have to name a study
+    assert missed.query == "study_instance_uid=2.25.404"
 
 
 def test_an_unknown_study_is_a_problem_that_does_not_repeat_its_uid() -> None:
