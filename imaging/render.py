@@ -78,8 +78,7 @@ def _draw_mark(
     x1, y1 = max(0, round(box.x1)), max(0, round(box.y1))
     x2, y2 = min(columns, round(box.x2)) - 1, min(rows, round(box.y2)) - 1
     pen.rectangle((x1, y1, max(x1, x2), max(y1, y2)), outline=colour, width=stroke)
-    left, top, right, bottom = pen.textbbox((0, 0), mark.caption, font)
-    width, height = int(right), int(bottom)
+    width, height = (int(end) for end in pen.textbbox((0, 0), mark.caption, font)[2:])
     text_x = max(0, min(x1, columns - width - 4))
     text_y = y1 - height - 4 if y1 >= height + 4 else min(y1 + stroke, max(0, rows - height - 4))
     pen.rectangle((text_x, text_y, text_x + width + 4, text_y + height + 3), fill=colour)

@@ -105,6 +105,11 @@ class Channel:
             self._pending -= len(piece)
             yield piece
 
+    def drain(self, *, timeout_s: float | None = None) -> None:
+        """Throw away what is left of that payload."""
+        for _ in self.payload_pieces(timeout_s=timeout_s):
+            pass
+
     def _write(self, data: Buffer, timeout_s: float | None) -> None:
         self._arm(_deadline(timeout_s))
         try:
