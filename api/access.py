@@ -6,7 +6,7 @@ One table, so that it can be read whole. A route that is not in it cannot be bui
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from api.views import EventKind, Scope
+from api.events import EventKind, Scope
 from core.errors import ConfigurationError
 
 

@@ -20,10 +20,18 @@ from api.routes.audit import audit_routes
 from api.routes.detect import detect_routes
 from api.routes.health import health_routes
 from api.routes.models import model_routes
+from api.routes.results import result_routes
 from api.routes.studies import study_routes
 from api.settings import ApiSettings
 
-RESOURCES = (detect_routes, study_routes, model_routes, audit_routes, health_routes)
+RESOURCES = (
+    detect_routes,
+    study_routes,
+    result_routes,
+    model_routes,
+    audit_routes,
+    health_routes,
+)
 
 
 def create_app(ports: Ports, settings: ApiSettings, registry: CollectorRegistry) -> FastAPI:

@@ -11,10 +11,10 @@ from starlette.requests import Request
 from api.access import ACCESS, Access
 from api.crew import Crew
 from api.errors import MissingKeyError, MissingScopeError
+from api.events import EventKind, Principal
 from api.ports import AuditSink, Authenticator
 from api.trace import Trace, trace_of
 from api.trail import record, refusal
-from api.views import EventKind, Principal
 from core.errors import AccessError
 
 _KEY = re.compile(r"[\x21-\x7e]{16,256}")

@@ -7,15 +7,12 @@ Every method blocks and is called in a worker thread, several at once. A method 
 from dataclasses import dataclass
 from typing import Protocol
 
+from api.events import AccessEvent, AuditPage, AuditQuery, Principal
 from api.views import (
-    AccessEvent,
-    AuditPage,
-    AuditQuery,
     DetectionAnswer,
     DetectionRequest,
     ModelCard,
     PartHealth,
-    Principal,
     StudyDetail,
     StudyPage,
     StudyQuery,

@@ -3,9 +3,10 @@
 from datetime import datetime
 from typing import Annotated
 
+from fastapi import Path
 from pydantic import AliasPath, AwareDatetime, BaseModel, ConfigDict, Field
 
-from api.views import EventOutcome
+from api.events import EventOutcome
 from core.findings import Conclusion
 from core.states import DeliveryState, HoldReason, RevisionState
 
@@ -34,6 +35,10 @@ class Wire(BaseModel):
 
 ModelName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
 Cursor = Annotated[str | None, Field(pattern=CURSOR_PATTERN)]
+StudyUid = Annotated[
+    str,
+    Path(pattern=UID_PATTERN, description="Study Instance UID.", examples=["2.25.99999999"]),
+]
 PageSize = Annotated[int, Field(ge=1, le=MAX_PAGE)]
 
 

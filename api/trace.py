@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from starlette.requests import Request
 from starlette.types import Scope as AsgiScope
 
-from api.views import Principal, RequestOrigin
+from api.events import Principal, RequestOrigin
 
 UNMATCHED = "unmatched"
 """The route of a request that no route took; its path goes nowhere."""

@@ -8,9 +8,9 @@ from starlette.requests import Request
 from api.access import ACCESS
 from api.crew import Crew
 from api.errors import AuditUnavailableError
+from api.events import AccessEvent, EventKind, EventOutcome
 from api.ports import AuditSink
 from api.trace import Trace, trace_of
-from api.views import AccessEvent, EventKind, EventOutcome
 from core.errors import AccessError, InputError, NotFoundError, ServiceError
 from core.model import StudyIdentity
 

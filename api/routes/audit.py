@@ -6,10 +6,10 @@ from fastapi import APIRouter, Query, Request
 
 from api.desk import Desk
 from api.errors import InvalidFieldError
+from api.events import AuditPage, AuditQuery
 from api.openapi import problems
 from api.query import canonical
 from api.schemas import AuditFilter, AuditList
-from api.views import AuditPage, AuditQuery
 
 
 def audit_routes(desk: Desk) -> APIRouter:

@@ -1,44 +1,29 @@
-"""`/v1/studies`: where every study is on its way, and what was found in it."""
+"""`/v1/studies`: where every study is on its way."""
 
 from typing import Annotated
-from urllib.parse import urlencode
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 
 from api.desk import Desk
-from api.errors import HeldStudyError, NoResultYetError
 from api.openapi import problems
-from api.query import canonical
+from api.query import canonical, lookup
 from api.schemas import (
-    UID_PATTERN,
-    Concept,
-    Finding,
-    Measurement,
-    ModelReference,
     NoParameters,
-    ReadingAnswer,
-    ResultObject,
-    ResultsAnswer,
     StudyAnswer,
     StudyFilter,
     StudyItem,
     StudyList,
+    StudyUid,
 )
-from api.views import ResultFinding, ResultReading, StudyPage, StudyQuery, StudyResults
-from api.wording import bounding_box, outline, statement
-from core.states import RevisionState
+from api.views import StudyPage, StudyQuery
 
-Uid = Annotated[
-    str,
-    Path(pattern=UID_PATTERN, description="Study Instance UID.", examples=["2.25.99999999"]),
-]
 Nothing = Annotated[NoParameters, Query()]
 
 
 def study_routes(desk: Desk) -> APIRouter:
     """Return the routes about studies."""
     router = APIRouter(tags=["studies"])
-    studies, results = desk.ports.studies, desk.ports.results
+    studies = desk.ports.studies
 
     @router.get("/v1/studies", summary="Studies, newest first", responses=problems())
     async def find(request: Request, asked: Annotated[StudyFilter, Query()]) -> StudyList:
@@ -57,30 +42,15 @@ def study_routes(desk: Desk) -> APIRouter:
         summary="Where one study is on its way",
         responses=problems(404),
     )
-    async def show(request: Request, uid: Uid, _: Nothing) -> StudyAnswer:
+    async def show(request: Request, uid: StudyUid, _: Nothing) -> StudyAnswer:
         detail = await desk.trail.answer(
             request,
             lambda: studies.study(uid),
             crew=desk.lookups,
             about=lambda study: (study.identity,),
-            query=_lookup(uid),
+            query=lookup(uid),
         )
         return StudyAnswer.model_validate(detail)
-
-    @router.get(
-        "/v1/studies/{uid}/results",
-        summary="What was found in one study",
-        responses=problems(404, 409),
-    )
-    async def show_results(request: Request, uid: Uid, _: Nothing) -> ResultsAnswer:
-        found = await desk.trail.answer(
-            request,
-            lambda: _released(results.results(uid)),
-            crew=desk.lookups,
-            about=lambda found: (found.identity,),
-            query=_lookup(uid),
-        )
-        return _results(found)
 
     @router.post(
         "/v1/studies/{uid}/retry",
@@ -88,20 +58,16 @@ def study_routes(desk: Desk) -> APIRouter:
         status_code=202,
         responses=problems(404, 409),
     )
-    async def retry(request: Request, uid: Uid, _: Nothing) -> StudyItem:
+    async def retry(request: Request, uid: StudyUid, _: Nothing) -> StudyItem:
         summary = await desk.trail.act(
             request,
             lambda event: studies.retry(uid, event),
             crew=desk.lookups,
-            query=_lookup(uid),
+            query=lookup(uid),
         )
         return StudyItem.model_validate(summary)
 
     return router
-
-
-def _lookup(uid: str) -> str:
-    return urlencode({"study_instance_uid": uid})
 
 
 def _query(asked: StudyFilter) -> StudyQuery:
@@ -112,72 +78,4 @@ def _query(asked: StudyFilter) -> StudyQuery:
         received_to=asked.received_to,
         limit=asked.limit,
         cursor=asked.cursor,
-    )
-
-
-def _released(found: StudyResults) -> StudyResults:
-    """Return the results, or refuse: nothing leaves while a study is held or has none."""
-    if found.state is RevisionState.HELD:
-        raise HeldStudyError(
-            f"the study is held: {found.hold_reason}",
-            remedy="A person decides with `second-reader study retry` or `study cancel`",
-        )
-    if not found.readings:
-        raise NoResultYetError(
-            f"the study has no result yet; its state is {found.state}",
-            remedy="GET /v1/studies/{uid} says how far it is",
-        )
-    return found
-
-
-def _results(found: StudyResults) -> ResultsAnswer:
-    patient = found.identity.patient
-    return ResultsAnswer(
-        study_instance_uid=found.identity.study_instance_uid,
-        accession_number=found.identity.accession_number,
-        patient_id=patient.patient_id,
-        issuer_of_patient_id=patient.issuer_of_patient_id,
-        revision=found.revision,
-        newest_revision=found.newest_revision,
-        state=found.state,
-        completeness_rule=found.completeness_rule,
-        number_of_instances=found.number_of_instances,
-        readings=tuple(_reading(one, found.number_of_instances) for one in found.readings),
-        objects=tuple(ResultObject.model_validate(one) for one in found.objects),
-    )
-
-
-def _reading(reading: ResultReading, received: int) -> ReadingAnswer:
-    algorithm = reading.algorithm
-    return ReadingAnswer(
-        model=ModelReference.model_validate(algorithm),
-        threshold=algorithm.threshold,
-        labels=algorithm.labels,
-        conclusion=reading.conclusion,
-        statement=statement(
-            reading.conclusion,
-            threshold=algorithm.threshold,
-            evaluated=reading.number_evaluated,
-            received=received,
-        ),
-        number_evaluated=reading.number_evaluated,
-        number_failed=reading.number_failed,
-        reasons=reading.reasons,
-        findings=tuple(_finding(finding) for finding in reading.findings),
-    )
-
-
-def _finding(finding: ResultFinding) -> Finding:
-    return Finding(
-        bbox=bounding_box(finding.region),
-        outline=outline(finding.region),
-        tracking_uid=finding.tracking_uid,
-        label=finding.label,
-        concept=Concept.model_validate(finding.concept),
-        score=finding.score,
-        probability=finding.probability,
-        series_instance_uid=finding.series_instance_uid,
-        sop_instance_uid=finding.sop_instance_uid,
-        frame=finding.frame,
-        measurements=tuple(Measurement.model_validate(one) for one in finding.measurements),
     )

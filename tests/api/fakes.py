@@ -15,29 +15,31 @@ from prometheus_client import CollectorRegistry
 
 from api.app import create_app
 from api.errors import UnknownStudyError
-from api.ports import Ports
-from api.settings import ApiSettings
-from api.views import (
+from api.events import (
     AccessEvent,
     AuditObject,
     AuditPage,
     AuditParticipant,
     AuditQuery,
     AuditRecord,
+    EventOutcome,
+    Principal,
+    Scope,
+)
+from api.ports import Ports
+from api.settings import ApiSettings
+from api.views import (
     Completeness,
     Delivery,
     DetectionAnswer,
     DetectionRequest,
-    EventOutcome,
     JourneyEntry,
     Medium,
     ModelCard,
     PartHealth,
-    Principal,
     ResultFinding,
     ResultObject,
     ResultReading,
-    Scope,
     StudyDetail,
     StudyPage,
     StudyQuery,

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from api.views import AuditQuery, EventKind, EventOutcome
+from api.events import AuditQuery, EventKind, EventOutcome
 from tests.api.fakes import House
 
 SPAN = "from=2026-11-01T00:00:00Z&to=2026-12-01T00:00:00Z"

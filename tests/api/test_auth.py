@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from api.views import EventKind, EventOutcome, Principal, Scope
+from api.events import EventKind, EventOutcome, Principal, Scope
 from tests.api.fakes import ADDRESS, KEY, POOR_KEY, STUDY_UID, House
 
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from api.views import DetectionAnswer, DetectionRequest, EventKind, EventOutcome, Medium
+from api.events import EventKind, EventOutcome
+from api.views import DetectionAnswer, DetectionRequest, Medium
 from core.errors import CapacityError
 from core.findings import Evaluation, Outcome, Polygon, Reading
 from tests.api.fakes import House, jpeg, whole

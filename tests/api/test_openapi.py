@@ -10,7 +10,8 @@ import pytest
 
 from api import schemas
 from api.access import ACCESS, check_covered
-from api.views import EventKind, PartHealth
+from api.events import EventKind
+from api.views import PartHealth
 from core.errors import ConfigurationError, SealError, UnavailableError
 from tests.api.fakes import FRESH_UID, HELD_UID, POOR_KEY, STUDY_UID, House, jpeg
 

@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from api.views import EventKind, EventOutcome, StudyPage, StudyQuery
+from api.events import EventKind, EventOutcome
+from api.views import StudyPage, StudyQuery
 from core.states import RevisionState
 from tests.api.fakes import FRESH_UID, HELD_UID, STUDY_UID, House
 
