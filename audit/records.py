@@ -1,14 +1,12 @@
-"""Events sealed for keeping, and the search of opened ones."""
+"""Events sealed for keeping."""
 
 import hmac
 import uuid
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from audit.events import AuditEvent
 from audit.requirements import require_whole
-from audit.vocabulary import EventKind, Outcome
 from core.errors import SealError
 from core.records import dump_record, load_record
 from core.sealing import open_sealed, seal
@@ -77,43 +75,3 @@ class RecordSealer:
 
 def _context(event_id: str) -> bytes:
     return _PURPOSE + uuid.UUID(event_id).bytes
-
-
-@dataclass(frozen=True)
-class LoggedEvent:
-    """An opened record and where it stands in the log."""
-
-    position: int | None
-    """0 for the first record; None while it waits in the outbox."""
-    event: AuditEvent
-
-
-@dataclass(frozen=True)
-class AuditSearch:
-    """Which events; what is None does not matter."""
-
-    patient_id: str | None = None
-    user: str | None = None
-    """A login, a person's name or an AE title, exactly."""
-    kind: EventKind | None = None
-    outcome: Outcome | None = None
-    at_from: datetime | None = None
-    at_before: datetime | None = None
-
-    def matches(self, event: AuditEvent) -> bool:
-        """Whether the event is one of them."""
-        return all(
-            (
-                self.patient_id is None or self.patient_id in event.patient_ids(),
-                self.user is None or self.user in event.users(),
-                self.kind is None or self.kind is event.kind,
-                self.outcome is None or self.outcome is event.outcome,
-                self.at_from is None or self.at_from <= event.time,
-                self.at_before is None or event.time < self.at_before,
-            )
-        )
-
-
-def search(events: Iterable[LoggedEvent], wanted: AuditSearch) -> Iterator[LoggedEvent]:
-    """Yield those of the opened events that are wanted, in their order."""
-    return (logged for logged in events if wanted.matches(logged.event))
