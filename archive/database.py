@@ -1,0 +1,235 @@
+"""Engine and transactions, on SQLite and PostgreSQL. Many processes use the database at once.
+
+On SQLite a writer takes the write lock when it begins (`BEGIN IMMEDIATE`), so that it never finds
+halfway that somebody else was faster; writers of one process queue before that on a lock of their
+own, which is fairer than SQLite's polling. A commit returns after its fsync, on both.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    CursorResult,
+    Engine,
+    Executable,
+    Table,
+    create_engine,
+    event,
+    make_url,
+    text,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from archive.disk import FILE_MODE, Disk, translated
+from archive.errors import (
+    DamagedDatabaseError,
+    DatabaseBusyError,
+    DatabaseFullError,
+    DatabaseUnavailableError,
+)
+from core.errors import ServiceError
+
+_POOL_SIZE, _POOL_OVERFLOW = 8, 24
+
+# Source: SQLite, "Result and Error Codes"; PostgreSQL manual, Appendix A.
+_SQLITE_ERRORS: dict[str, type[ServiceError]] = {
+    "SQLITE_FULL": DatabaseFullError,
+    "SQLITE_BUSY": DatabaseBusyError,
+    "SQLITE_LOCKED": DatabaseBusyError,
+    "SQLITE_CORRUPT": DamagedDatabaseError,
+    "SQLITE_NOTADB": DamagedDatabaseError,
+}
+_SQLSTATES: dict[str, type[ServiceError]] = {
+    "53": DatabaseFullError,  # insufficient resources
+    "40": DatabaseBusyError,  # transaction rollback: deadlock, serialization
+    "55": DatabaseBusyError,  # object not in prerequisite state: lock not available
+    "57": DatabaseUnavailableError,  # operator intervention
+    "58": DatabaseUnavailableError,  # system error
+    "08": DatabaseUnavailableError,  # connection exception
+    "XX": DamagedDatabaseError,
+}
+_MESSAGES: dict[type[ServiceError], tuple[str, str]] = {
+    DatabaseFullError: ("the database is full", "Free space on the disk of `archive.folder`"),
+    DatabaseBusyError: ("the database is busy", "Try again; see `archive.busy_timeout_s`"),
+    DatabaseUnavailableError: (
+        "the database cannot be reached or written",
+        "Look at `archive.database_url`, the disk and the system log",
+    ),
+    DamagedDatabaseError: ("the database is damaged", "Restore it from a backup"),
+}
+
+Insert = sqlite.Insert | postgresql.Insert
+
+
+class Transaction:
+    """One transaction; everything that several repositories write through it is one commit."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.is_sqlite = connection.dialect.name == "sqlite"
+
+    def execute(self, statement: Executable, values: Any = None) -> CursorResult[Any]:  # noqa: ANN401
+        """Run one statement."""
+        return self.connection.execute(statement, values)
+
+    def insert(self, table: Table) -> Insert:
+        """Return an insert that knows `on_conflict_do_nothing` and `on_conflict_do_update`."""
+        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+    def lock(self, name: str) -> None:
+        """Let no other writer that locks the same name go on before this transaction ends.
+
+        On SQLite there is only ever one writer.
+        """
+        if not self.is_sqlite:
+            number = int.from_bytes(
+                blake2b(name.encode(), digest_size=8).digest(), "big", signed=True
+            )
+            self.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+
+
+class Database:
+    """The one database of an installation, as one process sees it."""
+
+    def __init__(self, url: str, *, busy_timeout_s: float) -> None:
+        self._busy_timeout_s = busy_timeout_s
+        self._engine = _engine(url, busy_timeout_s)
+        self.is_sqlite = self._engine.dialect.name == "sqlite"
+        self._writer = threading.Lock()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Write: all of the body is committed when it ends, or nothing of it.
+
+        Raises
+        ------
+        DatabaseBusyError, DatabaseFullError, DatabaseUnavailableError, DamagedDatabaseError
+            In place of any error of the database. If the commit itself fails, nobody can say
+            whether it happened; what was written must be such that it may be written again.
+        """
+        with self._turn(), _translated(), self._engine.connect() as connection:
+            if self.is_sqlite:
+                connection.info["begin"] = "BEGIN IMMEDIATE"
+            with connection.begin():
+                yield Transaction(connection)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Transaction]:
+        """Read: every statement of the body sees the same moment."""
+        with _translated(), self._engine.connect() as connection:
+            if self.is_sqlite:
+                connection.info["begin"] = "BEGIN"
+            else:
+                connection = connection.execution_options(  # noqa: PLW2901
+                    isolation_level="REPEATABLE READ", postgresql_readonly=True
+                )
+            with connection.begin():
+                yield Transaction(connection)
+
+    def close(self) -> None:
+        """Close every connection of this process."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if not self.is_sqlite:
+            yield
+            return
+        if not self._writer.acquire(timeout=self._busy_timeout_s):
+            raise _error(DatabaseBusyError)
+        try:
+            yield
+        finally:
+            self._writer.release()
+
+
+def sqlite_url(path: Path) -> str:
+    """Return the URL of a database file."""
+    return f"sqlite:///{path}"
+
+
+def make_database_file(path: Path, disk: Disk) -> None:
+    """Make an empty database file that only we may read; SQLite would let the umask decide."""
+    if path.exists():
+        return
+    disk.make_folder(path.parent)
+    with translated("creating the database"):
+        try:
+            disk.close(disk.create(path))
+        except FileExistsError:
+            return
+        disk.fsync_folder(path.parent)
+    assert path.stat().st_mode & 0o777 == FILE_MODE
+
+
+def _engine(url: str, busy_timeout_s: float) -> Engine:
+    parsed = make_url(url)
+    pool = {"pool_size": _POOL_SIZE, "max_overflow": _POOL_OVERFLOW, "pool_timeout": busy_timeout_s}
+    if parsed.get_backend_name() == "sqlite":
+        arguments = {"timeout": busy_timeout_s}
+        engine = create_engine(parsed, hide_parameters=True, connect_args=arguments, **pool)
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    milliseconds = int(busy_timeout_s * 1000)
+    options = f"-c synchronous_commit=on -c lock_timeout={milliseconds}"
+    return create_engine(
+        parsed, hide_parameters=True, pool_pre_ping=True, connect_args={"options": options}, **pool
+    )
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "temp_store=MEMORY",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.info.get("begin", "BEGIN IMMEDIATE"))
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except PoolTimeoutError:
+        raise _error(DatabaseBusyError) from None
+    except DBAPIError as error:
+        # The chain is cut: the driver's text may quote what was being written.
+        raise _error(_leaf(error), _name(error)) from None
+
+
+def _leaf(error: DBAPIError) -> type[ServiceError]:
+    name = _name(error)
+    if name.startswith("SQLITE_"):
+        base = "_".join(name.split("_")[:2])
+        if base in {"SQLITE_CONSTRAINT", "SQLITE_MISUSE", "SQLITE_ERROR", "SQLITE_MISMATCH"}:
+            raise error  # a defect of ours, and it looks like one
+        return _SQLITE_ERRORS.get(base, DatabaseUnavailableError)
+    if name[:2] in {"22", "23", "42"}:
+        raise error
+    return _SQLSTATES.get(name[:2], DatabaseUnavailableError)
+
+
+def _name(error: DBAPIError) -> str:
+    """Return SQLite's name of the error, or the SQLSTATE; empty for a lost connection."""
+    driver = error.orig
+    return str(getattr(driver, "sqlite_errorname", None) or getattr(driver, "sqlstate", None) or "")
+
+
+def _error(leaf: type[ServiceError], name: str = "") -> ServiceError:
+    message, remedy = _MESSAGES[leaf]
+    return leaf(f"{message} ({name})" if name else message, remedy=remedy)

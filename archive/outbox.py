@@ -1,0 +1,84 @@
+"""Sealed audit records, committed together with what they record, until the log has them.
+
+The records are opaque here. One sequencer (see `leases`) appends them to the audit log in order.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import delete, func, select, update
+
+from archive.database import Transaction
+from archive.tables import outbox as table
+
+_MARKED_AT_ONCE = 500
+
+
+@dataclass(frozen=True)
+class OutboxRecord:
+    """One sealed audit record that waits for the log."""
+
+    sequence: int
+    """In the order of commits: exactly on SQLite, which has one writer; on PostgreSQL in the order
+    of inserts, so that a record of a slower transaction may appear behind younger ones."""
+    event_id: str
+    sealed: bytes = field(repr=False)
+    recorded_at: datetime
+
+
+class Outbox:
+    """Adds records, and hands them to the sequencer."""
+
+    def add(self, tx: Transaction, event_id: str, sealed: bytes, *, at: datetime) -> None:
+        """Record an event in this transaction; a repeated event id changes nothing."""
+        tx.execute(
+            tx.insert(table)
+            .values(event_id=event_id, sealed=sealed, recorded_at=at, appended_at=None)
+            .on_conflict_do_nothing(index_elements=["event_id"])
+        )
+
+    def pending(self, tx: Transaction, limit: int) -> tuple[OutboxRecord, ...]:
+        """Return the oldest records that the log does not have yet, in order."""
+        rows = tx.execute(
+            select(table.c.sequence, table.c.event_id, table.c.sealed, table.c.recorded_at)
+            .where(table.c.appended_at.is_(None))
+            .order_by(table.c.sequence)
+            .limit(limit)
+        )
+        return tuple(
+            OutboxRecord(row.sequence, row.event_id, row.sealed, row.recorded_at) for row in rows
+        )
+
+    def mark_appended(self, tx: Transaction, event_ids: Collection[str], *, at: datetime) -> None:
+        """Note that the log has these records, durably; to repeat it changes nothing."""
+        ids = list(event_ids)
+        for start in range(0, len(ids), _MARKED_AT_ONCE):
+            tx.execute(
+                update(table)
+                .where(
+                    table.c.event_id.in_(ids[start : start + _MARKED_AT_ONCE]),
+                    table.c.appended_at.is_(None),
+                )
+                .values(appended_at=at)
+            )
+
+    def oldest_pending_age(self, tx: Transaction, *, now: datetime) -> float | None:
+        """Return for how many seconds the oldest record has been waiting; None if none waits."""
+        oldest = tx.execute(
+            select(func.min(table.c.recorded_at)).where(table.c.appended_at.is_(None))
+        ).scalar()
+        return None if oldest is None else (now - oldest).total_seconds()
+
+    def count_pending(self, tx: Transaction) -> int:
+        """Return how many records wait."""
+        return int(
+            tx.execute(
+                select(func.count()).select_from(table).where(table.c.appended_at.is_(None))
+            ).scalar_one()
+        )
+
+    def prune(self, tx: Transaction, *, before: datetime) -> int:
+        """Remove records that the log has had since before a moment; return how many."""
+        removed = tx.execute(delete(table).where(table.c.appended_at < before))
+        return int(removed.rowcount)

@@ -1,0 +1,84 @@
+"""Compare files with rows: remove what nobody names, report what is missing."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import Table, select
+
+from archive.blobs import BlobFile, BlobStore
+from archive.database import Database
+from archive.tables import instance, released, result_object
+from core.model import StudyKey
+
+_NAMING: tuple[Table, ...] = (instance, released, result_object)
+
+
+@dataclass(frozen=True)
+class MissingObject:
+    """A row whose sealed object is gone: corruption, and an alarm."""
+
+    table: str
+    study_key: StudyKey
+    blob_name: str
+
+
+@dataclass(frozen=True)
+class SweepReport:
+    """What one comparison found."""
+
+    files: int
+    """How many files were looked at."""
+    orphans_removed: int
+    """Finished files that no row names: never acknowledged, because their commit did not happen."""
+    partials_removed: int
+    """Files that were never finished."""
+    missing: tuple[MissingObject, ...]
+
+
+class Upkeep:
+    """Keeps files and rows in agreement. Safe while other processes store and read."""
+
+    def __init__(self, database: Database, blobs: BlobStore) -> None:
+        self._database = database
+        self._blobs = blobs
+
+    def sweep(
+        self, *, now: float, grace_s: float, progress: Callable[[int], None] | None = None
+    ) -> SweepReport:
+        """Compare all files with all rows.
+
+        `now` is in seconds since 1970, as files count. A file younger than `grace_s` may belong to
+        an object whose commit is just happening, and is left alone. `progress` is told how many of
+        the 256 folders are done.
+        """
+        files = orphans = partials = 0
+        missing: list[MissingObject] = []
+        for done, prefix in enumerate(self._blobs.prefixes(), start=1):
+            # Rows first: a file is there before its row is, and so none can seem missing.
+            named = {row.blob_name: row for row in self._rows(prefix)}
+            found = self._blobs.files(prefix)
+            files += len(found)
+            names = {file.name for file in found if not file.is_partial}
+            missing += [row for name, row in named.items() if name not in names]
+            for file in found:
+                if now - file.modified_at >= grace_s and self._is_unneeded(file, named):
+                    self._blobs.remove(file)
+                    partials += file.is_partial
+                    orphans += not file.is_partial
+            if progress is not None:
+                progress(done)
+        return SweepReport(files, orphans, partials, tuple(missing))
+
+    def _is_unneeded(self, file: BlobFile, named: dict[str, MissingObject]) -> bool:
+        return file.is_partial or file.name not in named
+
+    def _rows(self, prefix: str) -> Iterator[MissingObject]:
+        with self._database.snapshot() as tx:
+            for table in _NAMING:
+                rows = tx.execute(
+                    select(table.c.study_key, table.c.blob_name).where(
+                        table.c.blob_name >= prefix, table.c.blob_name < f"{prefix}g"
+                    )
+                )
+                for row in rows:
+                    yield MissingObject(table.name, StudyKey(row.study_key), row.blob_name)

@@ -1,0 +1,1 @@
+"""Notice when a study is complete."""
