@@ -1,6 +1,7 @@
 """From a finished training to a model package: export, card, measured figures, README."""
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from core.codes import LESION, POLYP
@@ -11,13 +12,17 @@ from inference.package import (
     ModelCard,
     ModelPackage,
     Performance,
+    Thresholds,
     TrainingData,
     WeightsFile,
     write_package,
 )
+from inference.training.dataset import annotated_frames
+from inference.training.evaluate import evaluate
 from inference.training.export import export_onnx
 from inference.training.report import EvaluationReport
-from inference.training.runtime import class_names
+from inference.training.runtime import Trained, describe
+from inference.training.train import TrainingRun
 
 WEIGHTS_NAME = "weights.onnx"
 README = "README.md"
@@ -32,11 +37,11 @@ DRAFT_USE = (
 )
 
 
-def draft_card(
-    name: str, labels: tuple[str, ...], *, input_px: int, data: TrainingData
-) -> ModelCard:
+def draft_card(name: str, trained: Trained, data: TrainingData) -> ModelCard:
     """Return the card of a freshly trained detector, with the most cautious words."""
-    named = tuple(Label(name=label, concept=_CONCEPTS.get(label, LESION)) for label in labels)
+    labels = tuple(
+        Label(name=label, concept=_CONCEPTS.get(label, LESION)) for label in trained.labels
+    )
     return ModelCard(
         name=name,
         version="0.1.0",
@@ -44,11 +49,41 @@ def draft_card(
         licence="AGPL-3.0-or-later",  # of ultralytics, and so of weights trained with it
         intended_use=DRAFT_USE,
         weights=WeightsFile(file=WEIGHTS_NAME, sha256=_NOT_YET_KNOWN),
-        input=InputContract(width=input_px, height=input_px),
-        labels=named,
-        concept=named[0].concept if len(named) == 1 else LESION,
+        input=InputContract(width=trained.input_px, height=trained.input_px),
+        labels=labels,
+        concept=labels[0].concept if len(labels) == 1 else LESION,
+        thresholds=Thresholds(iou=0.45),
         training_data=(data,),
     )
+
+
+def package_run(
+    run: TrainingRun,
+    data: Path,
+    folder: Path,
+    card: str | ModelCard,
+    on_frame: Callable[[int, int], None] = lambda _done, _of: None,
+) -> tuple[ModelPackage, EvaluationReport]:
+    """Package the best checkpoint of a training, and measure it on the validation frames.
+
+    Parameters
+    ----------
+    data
+        The folder that it was trained on, with train/ and validation/.
+    folder
+        Where the package goes.
+    card
+        The package's whole card, or its name only, for a draft.
+    on_frame
+        Hears how many of how many validation frames are read.
+    """
+    if isinstance(card, str):
+        images = len(annotated_frames(data / "train"))
+        trained_on = TrainingData(name=data.name, terms="not stated", images=images)
+        card = draft_card(card, describe(run.best), trained_on)
+    package = package_checkpoint(run.best, folder, card)
+    report = evaluate(package, data / "validation", on_frame)
+    return record_performance(package, report), report
 
 
 def package_checkpoint(checkpoint: Path, folder: Path, card: ModelCard) -> ModelPackage:
@@ -65,10 +100,11 @@ def package_checkpoint(checkpoint: Path, folder: Path, card: ModelCard) -> Model
         raise InputError(
             "the card's input is not square, and detectors here are trained on squares"
         )
-    names, labels = class_names(checkpoint), tuple(label.name for label in card.labels)
-    if names != labels:
+    trained, labels = describe(checkpoint), tuple(label.name for label in card.labels)
+    if trained != Trained(labels, card.input.width):
         raise InputError(
-            f"the checkpoint finds {', '.join(names)}, but the card names {', '.join(labels)}"
+            f"the checkpoint finds {', '.join(trained.labels)} at {trained.input_px} px, but the "
+            f"card says {', '.join(labels)} at {card.input.width} px"
         )
     with tempfile.TemporaryDirectory() as scratch:
         weights = Path(scratch) / WEIGHTS_NAME
@@ -76,8 +112,9 @@ def package_checkpoint(checkpoint: Path, folder: Path, card: ModelCard) -> Model
         return write_package(folder, card.model_copy(update={"performance": ()}), weights)
 
 
-def record_performance(package: ModelPackage, report: EvaluationReport, data: str) -> ModelPackage:
-    """Write the figures of `report`, measured on `data`, into the package's card and README."""
+def record_performance(package: ModelPackage, report: EvaluationReport) -> ModelPackage:
+    """Write figures on validation frames into the package's card and its README."""
+    data = f"{report.frames} validation frames, by which the checkpoint was chosen, too"
     figures = (
         ("mAP50", report.map50),
         ("mAP50-95", report.map50_95),

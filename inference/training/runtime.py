@@ -4,10 +4,13 @@ import atexit
 import os
 import shutil
 import tempfile
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from core.errors import ConfigurationError, InputError
 
@@ -49,8 +52,10 @@ def prepare_runtime() -> None:
     from inference.torch_vision import ensure_operators
 
     ensure_operators()
+    open_picture = Image.open
     from ultralytics.utils import SETTINGS
 
+    Image.open = open_picture  # it puts its own there, which installs what it misses
     SETTINGS.update({name: False for name in _REPORTING})
 
 
@@ -77,10 +82,30 @@ def load_checked(weights: Path) -> tuple[Any, dict[str, Any]]:
     return network, checkpoint
 
 
-def class_names(checkpoint: Path) -> tuple[str, ...]:
-    """Return what a checkpoint can find, in the order of its class numbers."""
-    names = load_checked(checkpoint)[0].names
-    return tuple(str(names[number]) for number in sorted(names))
+@dataclass(frozen=True)
+class Trained:
+    """What a checkpoint says of itself."""
+
+    labels: tuple[str, ...]
+    """In the order of its class numbers."""
+    input_px: int
+    """Side of the square it was trained on."""
+
+
+def describe(checkpoint: Path) -> Trained:
+    """Return what a checkpoint can find, and in pictures of which size.
+
+    Raises
+    ------
+    InputError
+        If it is no checkpoint that can be loaded safely, or does not say so.
+    """
+    network, kept = load_checked(checkpoint)
+    input_px = (kept.get("train_args") or {}).get("imgsz")
+    if not isinstance(input_px, int):
+        raise InputError(f"{checkpoint} does not say which input size it was trained on")
+    names = (str(network.names[number]) for number in sorted(network.names))
+    return Trained(tuple(names), input_px)
 
 
 def _place_font(folder: Path) -> None:

@@ -54,3 +54,9 @@ def test_a_damaged_checkpoint_is_refused_by_name(
     weights.write_bytes(content)
     with pytest.raises(InputError, match=r"weights\.pt is no checkpoint"):
         load_checked(weights)
+
+
+def test_what_ultralytics_replaces_in_pillow_is_put_back(torch_runtime: None) -> None:
+    from PIL import Image
+
+    assert Image.open.__module__ == "PIL.Image"
