@@ -1,0 +1,164 @@
+"""`send` and `echo`: speak DICOM to a peer, this service's own node for one."""
+
+import re
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from core.errors import InputError, MalformedInstanceError
+from service.cli.options import JsonOption, console, errors, example, print_json
+from service.cli.progress import progress
+
+if TYPE_CHECKING:
+    from dicom_node.association import Destination
+    from dicom_node.part10 import OutgoingObject
+    from dicom_node.store_scu import SendOutcome
+
+MAX_MEMBER_BYTES = 2 * 1024**3
+"""A member of a ZIP longer than this is not unpacked."""
+
+Called = Annotated[str, typer.Option("--called", help="AE title of the peer.")]
+Calling = Annotated[str, typer.Option("--calling", help="AE title to introduce ourselves with.")]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file to send, or one member of a ZIP."""
+
+    name: str
+    read: Callable[[], Iterable[bytes]]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.command(
+        epilog=example("second-reader send study/ --to 127.0.0.1:11112 --called SECOND_READER")
+    )(send)
+    app.command(epilog=example("second-reader echo 127.0.0.1:11112 --called SECOND_READER"))(echo)
+
+
+def send(
+    paths: Annotated[list[Path], typer.Argument(help="DICOM files, folders or ZIP archives.")],
+    to: Annotated[str, typer.Option("--to", help="HOST:PORT of the peer.")],
+    called: Called,
+    calling: Calling = "SECOND_READER",
+    as_json: JsonOption = False,
+) -> None:
+    """Send DICOM objects by C-STORE; say of each that was not stored why."""
+    from dicom_node.store_scu import SendState
+    from dicom_node.store_scu import send as store
+
+    destination = _destination(to, called, calling)
+    objects, skipped = _objects(paths)
+    names = [name for name, _ in objects]
+    with progress("sending", len(objects)) as steps:
+        outcomes = store(
+            [outgoing for _, outgoing in objects],
+            destination,
+            on_progress=lambda _: steps.advance(),
+        )
+    failed = [
+        (name, outcome.text)
+        for name, outcome in zip(names, outcomes, strict=True)
+        if outcome.state is SendState.FAILED
+    ]
+    _report(outcomes, failed, skipped, as_json=as_json)
+    if failed or skipped or not outcomes:
+        raise typer.Exit(1)
+
+
+def echo(
+    to: Annotated[str, typer.Argument(metavar="HOST:PORT", help="The peer to ask.")],
+    called: Called,
+    calling: Calling = "SECOND_READER",
+) -> None:
+    """Ask a peer whether it is there and knows us (C-ECHO)."""
+    from dicom_node.association import echo as verify
+
+    seconds = verify(_destination(to, called, calling))
+    console.print(f"{called} at {to} answered in {seconds * 1000:.0f} ms")
+
+
+def sources(paths: Iterable[Path]) -> Iterator[Source]:
+    """Yield every file below `paths`, and every member of a ZIP, in the order of their names."""
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"{path} is not there")
+        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        for file in files:
+            if zipfile.is_zipfile(file):
+                yield from _members(file)
+            else:
+                yield Source(str(file), _reader(file))
+
+
+def _members(archive: Path) -> Iterator[Source]:
+    with zipfile.ZipFile(archive) as opened:
+        infos = sorted((i for i in opened.infolist() if not i.is_dir()), key=lambda i: i.filename)
+    for info in infos:
+        if info.file_size > MAX_MEMBER_BYTES:
+            raise InputError(f"{archive}: {info.filename} unpacks to more than 2 GiB")
+        yield Source(f"{archive}:{info.filename}", _member_reader(archive, info.filename))
+
+
+def _reader(file: Path) -> Callable[[], Iterable[bytes]]:
+    def read() -> Iterator[bytes]:
+        with file.open("rb") as opened:
+            while piece := opened.read(256 * 1024):
+                yield piece
+
+    return read
+
+
+def _member_reader(archive: Path, name: str) -> Callable[[], Iterable[bytes]]:
+    def read() -> Iterator[bytes]:
+        with zipfile.ZipFile(archive) as opened, opened.open(name) as member:
+            left = MAX_MEMBER_BYTES  # a header may lie about the size
+            while left > 0 and (piece := member.read(256 * 1024)):
+                left -= len(piece)
+                yield piece
+
+    return read
+
+
+def _objects(paths: list[Path]) -> tuple[list[tuple[str, "OutgoingObject"]], list[tuple[str, str]]]:
+    """Return what can be sent, and what is no DICOM object with the reason."""
+    from dicom_node.part10 import from_part10
+
+    objects: list[tuple[str, OutgoingObject]] = []
+    skipped: list[tuple[str, str]] = []
+    for source in sources(paths):
+        try:
+            objects.append((source.name, from_part10(source.read)))
+        except MalformedInstanceError as error:
+            skipped.append((source.name, str(error)))
+    return objects, skipped
+
+
+def _destination(to: str, called: str, calling: str) -> "Destination":
+    from dicom_node.association import Destination
+
+    match = re.fullmatch(r"\[?([^\]]+?)\]?:(\d{1,5})", to)
+    if match is None or not 0 < int(match[2]) < 65536:
+        raise typer.BadParameter(f"{to} is not HOST:PORT", param_hint="--to")
+    return Destination(called, match[1], int(match[2]), called, calling)
+
+
+def _report(
+    outcomes: list["SendOutcome"],
+    failed: list[tuple[str, str]],
+    skipped: list[tuple[str, str]],
+    *,
+    as_json: bool,
+) -> None:
+    stored = len(outcomes) - len(failed)
+    if as_json:
+        print_json({"stored": stored, "failed": failed, "skipped": skipped})
+        return
+    for name, reason in (*failed, *skipped):
+        errors.print(f"{name}: {reason}")
+    console.print(f"{stored} stored, {len(failed)} failed, {len(skipped)} not DICOM")
