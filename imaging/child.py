@@ -44,7 +44,7 @@ def main() -> None:
         _serve_nursery(control, limits, children)
     finally:
         for pid in children:
-            os.kill(pid, signal.SIGKILL)
+            _end(pid)
 
 
 def _import_decoders() -> None:

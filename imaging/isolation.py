@@ -4,6 +4,7 @@ A child gets bytes over a socket and gives pixels back over it; it has no enviro
 descriptor, and may write no file. Whatever happens to it ends one job with a named error.
 """
 
+import select
 import signal
 import socket
 import subprocess
@@ -33,7 +34,7 @@ _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "MALLOC_ARENA_MAX": "1",
 }
-_START_LIMIT_S = 30.0
+_START_LIMIT_S, _END_LIMIT_S = 30.0, 2.0
 
 
 class Child:
@@ -49,6 +50,11 @@ class Child:
         """Whether it waits for its next job, as far as we know; false while one is under way."""
         self.channel = Channel(connection)
         self._limits = limits
+
+    def is_waiting(self) -> bool:
+        """Return whether it is alive and silent, as a child between two jobs is."""
+        readable, _, _ = select.select([self.channel], [], [], 0)
+        return not readable
 
     def send(self, header: Header, pieces: Iterable[Buffer] = (), size: int = 0) -> None:
         """Ask for something."""
@@ -116,7 +122,7 @@ class ChildPool:
             raise CapacityError("every decoder is busy", remedy="Try again in a moment")
         try:
             with self._lock:
-                child = self._idle.pop() if self._idle else self._start()
+                child = self._take()
                 self._lent += 1
             try:
                 yield from self._use(child)
@@ -127,6 +133,16 @@ class ChildPool:
                     self._watch_idleness()
         finally:
             self._slots.release()
+
+    def _take(self) -> Child:
+        """Return an idle child that is still alive, or a fresh one."""
+        while self._idle:
+            child = self._idle.pop()
+            if child.is_waiting():
+                return child
+            child.channel.close()
+            child.nursery.end(child.pid)
+        return self._start()
 
     def _use(self, child: Child) -> Iterator[Child]:
         try:
@@ -242,8 +258,11 @@ class _Nursery:
     def close(self) -> None:
         """End the nursery, and with it every child."""
         self._control.close()
-        self._process.kill()
-        self._process.wait()
+        try:
+            self._process.wait(_END_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def _answer(self, size: int) -> bytes:
         answer = b""

@@ -1,0 +1,40 @@
+"""Stored values, whatever way the bits lie in their words."""
+
+import io
+
+import numpy as np
+import pytest
+
+from core.errors import MalformedInstanceError
+from imaging.stored import pixel_facts, read_object, stored_frames
+from tests.imaging.objects import part10
+from tests.support.builders import ct_image
+
+
+def stored(words: list[int], **elements: object) -> list[int]:
+    dataset = ct_image(np.array([words], np.uint16).view(np.int16))
+    for keyword, value in elements.items():
+        setattr(dataset, keyword, value)
+    read = read_object(io.BytesIO(part10(dataset)))
+    (frame,) = stored_frames(read, pixel_facts(read))
+    return [int(value) for value in frame.values[0]]
+
+
+def test_signed_values_keep_their_sign() -> None:
+    assert stored([0x7FFF, 0x8000, 0xFFFF]) == [32767, -32768, -1]
+
+
+def test_what_lies_above_the_stored_bits_is_no_value() -> None:
+    """Overlays were once kept there. PS3.5 8.1.1."""
+    assert stored([0xF001, 0x0800], BitsStored=12, HighBit=11) == [1, -2048]
+
+
+def test_stored_bits_may_end_above_bit_zero() -> None:
+    words = [0x0010, 0x8000, 0xFFFF]
+    assert stored(words, BitsStored=12, HighBit=15) == [1, -2048, -1]
+    assert stored(words, BitsStored=12, HighBit=15, PixelRepresentation=0) == [1, 2048, 4095]
+
+
+def test_an_object_without_a_transfer_syntax_is_refused() -> None:
+    with pytest.raises(MalformedInstanceError, match="no transfer syntax"):
+        read_object(io.BytesIO(b"\x08\x00\x60\x00\x02\x00\x00\x00CT"))
