@@ -1,0 +1,65 @@
+"""Values that identify the patient, looked for in everything that stays.
+
+Table E.1-1 replaces attributes, but people type: a name ends up in a device's comment. Whatever an
+object's own replaced attributes said must not stand anywhere else in it.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache
+
+from anonymizer.uid_map import is_standard
+
+MIN_NAME = 3
+MIN_ID = 4
+MIN_UID = 8
+MIN_ANYWHERE = 5
+"""Shorter values count only as a whole word: `Lee` is no part of `sleep`."""
+
+_NAME_PARTS = re.compile(r"[\s^=,;.]+")
+_DAY = re.compile(r"\d{8}")
+_IDENTIFIER = re.compile(
+    r"(ID|IDs|Identifier|Identification|Number|Numbers|Address|Locator|Residence|Location"
+    r"|Organization|Service|ID\w*Issuer|Telephone\w*|Telecom\w*)$"
+    r"|^(Institution|Station|Issuer)"
+)
+"""Keywords whose values are an identifier, a place or an organization."""
+
+
+@cache
+def is_identifier(keyword: str) -> bool:
+    """Whether the values of an attribute of the table single out a person, place or thing."""
+    return _IDENTIFIER.search(keyword) is not None
+
+
+@dataclass
+class KnownValues:
+    """What the replaced attributes of one object said, in lower case."""
+
+    values: set[str] = field(default_factory=set, repr=False)
+
+    def learn(self, keyword: str, vr: str, values: list[str]) -> None:
+        """Take the values of an attribute that is being replaced."""
+        if vr == "PN":
+            self._add((part for value in values for part in _NAME_PARTS.split(value)), MIN_NAME)
+        elif vr == "UI":
+            self._add((value for value in values if not is_standard(value)), MIN_UID)
+        elif vr in {"DA", "DT"}:
+            self._add((value[:8] for value in values if _DAY.match(value)), 8)
+        elif is_identifier(keyword):
+            self._add(values, MIN_ID)
+
+    def in_text(self, text: str) -> bool:
+        """Whether any of the values stands in `text`."""
+        lowered = text.casefold()
+        return any(value in lowered and _stands(value, lowered) for value in self.values)
+
+    def _add(self, values: Iterable[str], minimum: int) -> None:
+        self.values.update(value.casefold() for value in values if len(value) >= minimum)
+
+
+def _stands(value: str, text: str) -> bool:
+    if len(value) >= MIN_ANYWHERE:
+        return True
+    return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", text) is not None

@@ -1,0 +1,268 @@
+"""Go through a data set and all its items, and do to each element what the profile says."""
+
+from collections.abc import Iterator, Sequence
+from copy import copy
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Final, cast
+
+from pydicom import Dataset
+from pydicom.charset import convert_encodings
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.filereader import read_sequence
+from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence as Items
+from pydicom.tag import BaseTag
+from pydicom.valuerep import VR
+
+from anonymizer import beyond_table, text
+from anonymizer.actions import ACTIONS, UNCLEANABLE, Place
+from anonymizer.known_values import KnownValues
+from anonymizer.part10 import guarded
+from anonymizer.profile import Decision, Profile
+from anonymizer.replacement import Replacement
+from anonymizer.report import Action, Ledger, Reason, tag_text
+from anonymizer.text import Element
+from core.dataset_stream import MAX_DEPTH
+from core.errors import MalformedInstanceError
+
+CHARACTER_SET = BaseTag(0x00080005)
+UTF_8_TERM = "ISO_IR 192"
+UTF_8: Final = convert_encodings(UTF_8_TERM)
+Level = dict[BaseTag, Element]
+
+_VRS = frozenset(vr.value for vr in VR if len(vr.value) == 2)
+_WITHOUT_BYTE_ORDER = text.STRING_VRS | {"OB", "UN"}
+_SEARCHED_VRS = text.TEXT_VRS | {"AE", "UR"}
+_NOTHING_TO_LEARN = frozenset(
+    (Reason.PRIVATE, Reason.UNKNOWN, Reason.RETIRED_GROUP, Reason.NOT_OF_A_DATA_SET)
+)
+_GONE_THROUGH = frozenset((Action.KEEP, Action.REPLACE_UID))
+"""Actions that leave a sequence with its items."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How the data set is encoded, now and when it is released."""
+
+    is_implicit: bool
+    is_little: bool
+
+
+@dataclass(frozen=True)
+class Spot:
+    """The data set or item that is being gone through."""
+
+    codecs: Sequence[str] = text.DEFAULT_CODECS
+    sequence: int | None = None
+    """The sequence whose item this is; None for the data set itself."""
+    path: str = ""
+    depth: int = 0
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A text that stays, to be searched once everything is known."""
+
+    level: Level
+    element: Element
+    vr: str
+    value: str
+    path: str
+
+
+class Walk:
+    """One pass over one object."""
+
+    def __init__(
+        self, profile: Profile, replacement: Replacement, sop_class_uid: str, encoding: Encoding
+    ) -> None:
+        self.ledger = Ledger()
+        self._profile = profile
+        self._replacement = replacement
+        self._sop_class_uid = sop_class_uid
+        self._encoding = encoding
+        self._known = KnownValues()
+        self._kept: list[_Kept] = []
+
+    def release(self, original: Dataset) -> Level:
+        """Return the elements that stand in the place of the original's."""
+        level = self._level(original, Spot())
+        for kept in self._kept:
+            if self._known.in_text(kept.value):
+                place = Place(self._replacement, kept.vr, text.DEFAULT_CODECS, bool(kept.path))
+                outcome = ACTIONS[Action.DUMMY](kept.element, place)
+                kept.level[kept.element.tag] = cast("Element", outcome)
+                tag = kept.element.tag
+                self.ledger.note(kept.path + tag_text(tag), Action.DUMMY, Reason.KNOWN_IDENTITY)
+        return level
+
+    def _level(self, source: Dataset, outer: Spot) -> Level:
+        if outer.depth > MAX_DEPTH:
+            raise MalformedInstanceError(f"sequences are nested deeper than {MAX_DEPTH}")
+        spot = _with_character_set(source, outer)
+        released: Level = {}
+        for element in _elements(source):
+            if element.tag == CHARACTER_SET:
+                continue
+            decision = self._profile.decide(
+                element.tag, sop_class_uid=self._sop_class_uid, sequence=spot.sequence
+            )
+            if decision.action is Action.KEEP and decision.reason is None:
+                outcome = self._stays(element, decision, spot, released)
+            else:
+                outcome = self._changes(element, decision, spot, released)
+            if outcome is not None:
+                released[element.tag] = outcome
+        return released
+
+    def _stays(
+        self, element: Element, decision: Decision, spot: Spot, released: Level
+    ) -> Element | None:
+        """Leave what neither the table nor we have anything against."""
+        if decision.vr == "SQ" or element.VR == "SQ":
+            return self._sequence(element, decision, spot)
+        if isinstance(element, RawDataElement):
+            return self._raw(element, decision.vr, spot, released)
+        if element.VR in _SEARCHED_VRS:
+            values = text.strings(element, element.VR, spot.codecs)
+            self._remember(element, element.VR, "\\".join(values), spot, released)
+        return _copy(element)
+
+    def _changes(
+        self, element: Element, decision: Decision, spot: Spot, released: Level
+    ) -> Element | None:
+        """Do what the profile says, or what is stricter where the value does not allow it."""
+        if decision.reason is not None and decision.reason in _NOTHING_TO_LEARN:
+            self._note_removed(element, spot, decision.reason)
+            return None
+        if decision.vr == "SQ" or element.VR == "SQ":
+            return self._sequence(element, decision, spot)
+        action, reason = decision.action, cast("Reason", decision.reason)
+        place = Place(self._replacement, decision.vr, spot.codecs, spot.sequence is not None)
+        outcome = ACTIONS[action](element, place)
+        if outcome == UNCLEANABLE:
+            action, reason = decision.otherwise, Reason.UNCLEANABLE
+            outcome = ACTIONS[action](element, place)
+        if action is not Action.KEEP:
+            self._learn(element, decision.vr, spot)
+        self.ledger.note(spot.path + tag_text(element.tag), action, reason)
+        if outcome is element:
+            return self._stays(element, decision, spot, released)
+        return cast("Element | None", outcome)
+
+    def _sequence(self, element: Element, decision: Decision, spot: Spot) -> Element | None:
+        if decision.vr != "SQ" or element.VR not in {"SQ", "UN", None}:
+            self._note_removed(element, spot, Reason.UNREADABLE)
+            return None
+        path = spot.path + tag_text(element.tag)
+        if decision.reason is not None:
+            self.ledger.note(path, decision.action, decision.reason)
+        inner = Spot(spot.codecs, element.tag, f"{path}>", spot.depth + 1)
+        if decision.action not in _GONE_THROUGH:
+            self._learn_items(element, inner)
+            place = Place(self._replacement, "SQ", spot.codecs, spot.sequence is not None)
+            return cast("Element | None", ACTIONS[decision.action](element, place))
+        items = [self._item(item, inner) for item in _items(element, spot.codecs)]
+        return DataElement(element.tag, "SQ", Items(items), already_converted=True)
+
+    def _item(self, source: Dataset, spot: Spot) -> Dataset:
+        item = Dataset(self._level(source, spot), parent_encoding=UTF_8)
+        item.set_original_encoding(self._encoding.is_implicit, self._encoding.is_little, UTF_8)
+        return item
+
+    def _raw(
+        self, element: RawDataElement, standard_vr: str, spot: Spot, released: Level
+    ) -> Element | None:
+        """Pass an element on as it came, but for its character set and a wrong VR."""
+        vr = element.VR or standard_vr
+        if vr not in _VRS or vr == "UN" or _hides_text(vr, standard_vr):
+            vr = standard_vr
+        if element.is_little_endian != self._encoding.is_little and vr not in _WITHOUT_BYTE_ORDER:
+            self._note_removed(element, spot, Reason.UNREADABLE)
+            return None
+        if vr != element.VR and not (element.VR is None and self._encoding.is_implicit):
+            element = element._replace(VR=vr)
+        if vr in _SEARCHED_VRS:
+            value = cast("bytes", element.value)
+            decoded = text.decode(value, spot.codecs)
+            if not text.is_plain(value):
+                element = text.encoded(element.tag, vr, [decoded])
+            self._remember(element, vr, decoded, spot, released)
+        return element
+
+    def _note_removed(self, element: Element, spot: Spot, reason: Reason) -> None:
+        self.ledger.note(spot.path + tag_text(element.tag), Action.REMOVE, reason)
+
+    def _remember(self, element: Element, vr: str, value: str, spot: Spot, released: Level) -> None:
+        if value:
+            self._kept.append(_Kept(released, element, vr, value, spot.path))
+
+    def _learn(self, element: Element, vr: str, spot: Spot) -> None:
+        if vr in text.STRING_VRS:
+            values = text.strings(element, vr, spot.codecs)
+            self._known.learn(beyond_table.keyword_of(element.tag), vr, values)
+
+    def _learn_items(self, element: Element, outer: Spot) -> None:
+        """Read what a sequence says that is about to go."""
+        if outer.depth > MAX_DEPTH or element.VR not in {"SQ", "UN", None}:
+            return
+        for item in _items(element, outer.codecs):
+            spot = _with_character_set(item, outer)
+            for inner in _elements(item):
+                decision = self._profile.decide(
+                    inner.tag, sop_class_uid=self._sop_class_uid, sequence=spot.sequence
+                )
+                if decision.vr == "SQ":
+                    self._learn_items(inner, Spot(spot.codecs, inner.tag, "", spot.depth + 1))
+                elif decision.action is not Action.KEEP and decision.vr in text.STRING_VRS:
+                    self._learn(inner, decision.vr, spot)
+
+
+def _elements(source: Dataset) -> Iterator[Element]:
+    for element in source.values():
+        if isinstance(element, RawDataElement) and element.value is None:
+            if element.length:  # left in the file when it was read
+                element = cast("Element", source.get_item(element.tag))  # noqa: PLW2901
+            else:
+                element = element._replace(value=b"")  # noqa: PLW2901
+        yield element
+
+
+def _with_character_set(source: Dataset, spot: Spot) -> Spot:
+    """Read the character set that an item names for itself (PS3.5 6.1.2.4)."""
+    if CHARACTER_SET not in source:
+        return spot
+    element = cast("Element", source.get_item(CHARACTER_SET))
+    terms = text.strings(element, "CS", text.DEFAULT_CODECS)
+    return Spot(text.codecs_of(terms), spot.sequence, spot.path, spot.depth)
+
+
+def _items(element: Element, codecs: Sequence[str]) -> list[Dataset]:
+    """Return the items of a sequence; one hidden in UN is in implicit VR (PS3.5 6.2.2)."""
+    if isinstance(element, DataElement):
+        return list(element.value or ())
+    value = cast("bytes", element.value)
+    is_hidden = element.VR == "UN"
+    with guarded(f"reading the sequence {tag_text(element.tag)}"):
+        items = read_sequence(
+            BytesIO(value),
+            is_hidden or element.is_implicit_VR,
+            is_hidden or element.is_little_endian,
+            len(value),
+            list(codecs),
+        )
+        return list(items)
+
+
+def _hides_text(vr: str, standard_vr: str) -> bool:
+    """Whether text is declared as something that would not be searched."""
+    return standard_vr in text.STRING_VRS and vr not in text.STRING_VRS
+
+
+def _copy(element: DataElement) -> DataElement:
+    """Copy an element; its bytes are shared, its list of values is not."""
+    copied = copy(element)
+    if isinstance(copied.value, MultiValue | list):
+        copied._value = copy(copied.value)  # the setter would validate anew
+    return copied
