@@ -4,6 +4,7 @@ from io import BytesIO
 
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from core.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -25,6 +26,20 @@ def encode_part10(dataset: Dataset) -> bytes:
     plain.update(dataset)
     plain.file_meta = meta
     plain.preamble = bytes(128)
+    _keep_encoded(plain)
     buffer = BytesIO()
     dcmwrite(buffer, plain, enforce_file_format=True)
     return buffer.getvalue()
+
+
+def _keep_encoded(dataset: Dataset) -> None:
+    """Make pydicom write what is still encoded as it is, instead of decoding it first."""
+    for element in list(dataset.values()):
+        if isinstance(element.value, Sequence):
+            for item in element.value:
+                _keep_encoded(item)
+    dataset.set_original_encoding(
+        is_implicit_vr=False,
+        is_little_endian=True,
+        character_encoding=dataset._character_set,  # what it compares with, and not public
+    )

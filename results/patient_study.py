@@ -245,8 +245,13 @@ def _in_utf_8(copied: Dataset, encodings: list[str]) -> Dataset:
 
 
 def _decoded(vr: str, value: bytes, encodings: list[str]) -> str:
-    delimiters = PN_DELIMS if vr == "PN" else TEXT_VR_DELIMS
-    text = decode_bytes(value, encodings, delimiters)
+    try:
+        if len(encodings) == 1:
+            return value.decode(encodings[0])
+        # Several may alternate within one value; pydicom then replaces what does not fit.
+        text = decode_bytes(value, encodings, PN_DELIMS if vr == "PN" else TEXT_VR_DELIMS)
+    except UnicodeDecodeError:
+        text = REPLACEMENT
     if REPLACEMENT in text:
         raise NotEncodableError(
             "text of the source does not fit its Specific Character Set",

@@ -36,7 +36,6 @@ _INDEX = (
     "PatientOrientation",
     "Laterality",
     "ImageLaterality",
-    "BodyPartExamined",
     "BurnedInAnnotation",
     "LossyImageCompression",
     "LossyImageCompressionRatio",

@@ -153,9 +153,8 @@ class _Capture:
         header = self._source.header
         image.PatientOrientation = header.get("PatientOrientation") or None
         image.Laterality = header.get("Laterality") or header.get("ImageLaterality") or None
-        if header.get("BodyPartExamined"):
-            image.BodyPartExamined = header.BodyPartExamined
         image.ImageType = ["DERIVED", "SECONDARY"]
+        image["PixelData"].VR = "OB"
         return image
 
     def _put_provenance(self, image: Dataset, *, has_pixels: bool) -> None:
