@@ -73,6 +73,11 @@ class DataSetScanner:
         """How many bytes of the data set have arrived."""
         return self._offset + len(self._buffer)
 
+    def leading(self, tag: int) -> bytes | None:
+        """Return the encoded value of an element that was kept, if it has arrived."""
+        element = self._kept.get(Tag(tag))
+        return None if element is None else element.value
+
     def feed(self, piece: bytes | memoryview) -> None:
         """Take the next bytes.
 
