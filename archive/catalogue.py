@@ -79,6 +79,20 @@ class Catalogue:
         )
         return tuple(self._instance(row) for row in rows)
 
+    def brought(
+        self, tx: Transaction, association_id: str
+    ) -> dict[StudyKey, tuple[InstanceRecord, ...]]:
+        """Return what an association stored, by study; duplicates are only counted (`Arrivals`)."""
+        rows = tx.execute(
+            select(instance)
+            .where(instance.c.association_id == association_id)
+            .order_by(instance.c.received_at, instance.c.instance_key)
+        )
+        found: dict[StudyKey, list[InstanceRecord]] = {}
+        for row in rows:
+            found.setdefault(StudyKey(row.study_key), []).append(self._instance(row))
+        return {key: tuple(records) for key, records in found.items()}
+
     def instance(self, tx: Transaction, instance_key: InstanceKey) -> InstanceRecord:
         """Return one instance, whatever its standing.
 

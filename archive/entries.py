@@ -40,8 +40,20 @@ class NewInstance:
     size_bytes: int
     received_at: datetime
     peer: RemoteAE
+    association_id: str
     key_version: int
     """Recorded with the patient if this is the first we see of them."""
+
+
+@dataclass(frozen=True)
+class Added:
+    """What became of a new instance."""
+
+    revision: RevisionKey
+    opened_revision: bool
+    """Whether it is the first instance of its revision."""
+    differs: bool
+    """Whether it says something else of whose study it is than the study's row."""
 
 
 @dataclass(frozen=True)

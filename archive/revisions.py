@@ -32,6 +32,16 @@ _WEIGHT = {
 """The heaviest reason is shown; the journey tells all of them."""
 
 
+_HOLDABLE = frozenset(
+    {
+        RevisionState.OPEN,
+        RevisionState.SCHEDULED,
+        RevisionState.IN_PROGRESS,
+        RevisionState.HELD,
+    }
+)
+
+
 @dataclass(frozen=True)
 class RevisionRecord:
     """One revision of a study."""
@@ -74,12 +84,17 @@ _EXTEND = (
 class Revisions:
     """Reads and moves revisions."""
 
-    def take_in(self, tx: Transaction, study_key: StudyKey, at: datetime) -> RevisionKey:
-        """Count one more instance into the open revision; open the next one if none is."""
+    def take_in(
+        self, tx: Transaction, study_key: StudyKey, at: datetime
+    ) -> tuple[RevisionKey, bool]:
+        """Count one more instance into the open revision; open the next one if none is.
+
+        Returns the revision, and whether it was opened now.
+        """
         newest = tx.execute(_NEWEST, {"study": study_key}).first()
         if newest is not None and newest.state == RevisionState.OPEN:
             tx.execute(_EXTEND, {"study": study_key, "revision_number": newest.number, "at": at})
-            return RevisionKey(study_key, newest.number)
+            return RevisionKey(study_key, newest.number), False
         number = 1 if newest is None else newest.number + 1
         held = None if newest is None else newest.hold_reason
         tx.execute(
@@ -99,7 +114,7 @@ class Revisions:
                 "updated_at": at,
             },
         )
-        return RevisionKey(study_key, number)
+        return RevisionKey(study_key, number), True
 
     def get(self, tx: Transaction, key: RevisionKey) -> RevisionRecord:
         """Return one revision.
@@ -258,20 +273,21 @@ class Revisions:
         *,
         at: datetime,
         reason: str = "",
-    ) -> None:
+    ) -> bool:
         """Let nothing leave: at once if the revision is closed, else as soon as it is.
 
         A lighter reason does not replace a heavier one; a revision that ended keeps its state.
+        Returns whether that changed anything.
         """
         tx.lock(key.study_key)
         record = self.get(tx, key)
-        if _is_lighter(hold_reason, record.hold_reason):
-            hold_reason = record.hold_reason or hold_reason
-        if record.state is RevisionState.OPEN or record.state is RevisionState.HELD:
-            self._set(tx, key, hold_reason=hold_reason.value, reason=reason, updated_at=at)
-        elif record.state in {RevisionState.SCHEDULED, RevisionState.IN_PROGRESS}:
-            self.move(tx, key, RevisionState.HELD, at=at, reason=reason)
-            self._set(tx, key, hold_reason=hold_reason.value)
+        was = record.hold_reason
+        if was is hold_reason or _is_lighter(hold_reason, was) or record.state not in _HOLDABLE:
+            return False
+        if record.state in {RevisionState.SCHEDULED, RevisionState.IN_PROGRESS}:
+            self.move(tx, key, RevisionState.HELD, at=at)
+        self._set(tx, key, hold_reason=hold_reason.value, reason=reason, updated_at=at)
+        return True
 
     def reschedule(self, tx: Transaction, key: RevisionKey, *, at: datetime) -> int:
         """Schedule a revision again because a person said so; return which attempt it is.

@@ -5,7 +5,7 @@ import re
 from sqlalchemy import bindparam, select, update
 
 from archive.database import Transaction
-from archive.entries import KnownInstance, NewInstance, SealedSeries, SealedStudy, Standing
+from archive.entries import Added, KnownInstance, NewInstance, SealedSeries, SealedStudy, Standing
 from archive.index import IdentityIndex
 from archive.revisions import Revisions
 from archive.tables import instance, patient, series, study
@@ -29,7 +29,7 @@ _SAME_SOP = (
     .where(instance.c.sop_digest == bindparam("digest"))
     .order_by(instance.c.received_at)
 )
-_STUDY = select(study.c.study_key).where(study.c.study_key == bindparam("key"))
+_STUDY = select(study.c.identity_digest).where(study.c.study_key == bindparam("key"))
 _SERIES = select(series.c.series_key).where(series.c.series_key == bindparam("key"))
 _INSTANCE_REVISION = select(instance.c.revision).where(instance.c.instance_key == bindparam("key"))
 
@@ -60,8 +60,8 @@ class Studies:
 
     def add(
         self, tx: Transaction, new: NewInstance, *, standing: Standing = Standing.CURRENT
-    ) -> RevisionKey:
-        """Give an instance its row, and its study, series and revision theirs; return the revision.
+    ) -> Added:
+        """Give an instance its row, and its study, series and revision theirs.
 
         To add the same content again changes nothing.
         """
@@ -69,13 +69,16 @@ class Studies:
         study_key = self._index.study_key(identity.study_instance_uid)
         instance_key = self._index.instance_key(new.instance.sop_instance_uid, new.content_digest)
         tx.lock(study_key)
+        digest = self._identity_digest(study_key, identity, new.issuer)
+        row = tx.execute(_STUDY, {"key": study_key}).first()
+        differs = row is not None and row.identity_digest != digest
         present = tx.execute(_INSTANCE_REVISION, {"key": instance_key}).scalar()
         if present is not None:
-            return RevisionKey(study_key, present)
-        if tx.execute(_STUDY, {"key": study_key}).first() is None:
+            return Added(RevisionKey(study_key, present), opened_revision=False, differs=differs)
+        if row is None:
             self._add_study(tx, study_key, new)
         series_key = self._add_series(tx, study_key, new)
-        key = self._revisions.take_in(tx, study_key, new.received_at)
+        key, opened = self._revisions.take_in(tx, study_key, new.received_at)
         tx.execute(
             instance.insert(),
             {
@@ -85,18 +88,12 @@ class Studies:
                 "revision": key.number,
                 "standing": standing.value,
                 "sop_digest": self._index.sop_digest(new.instance.sop_instance_uid),
-                "identity_digest": self._identity_digest(study_key, identity, new.issuer),
-                "content_digest": new.content_digest,
-                "sop_class_uid": new.instance.sop_class_uid,
-                "transfer_syntax_uid": new.instance.transfer_syntax_uid,
-                "blob_name": new.blob_name,
-                "size_bytes": new.size_bytes,
-                "peer_name": new.peer.name,
-                "received_at": new.received_at,
+                "identity_digest": digest,
+                **_plain_columns(new),
                 "sealed": self._vault.seal(study_key, f"instance {instance_key}", new.instance),
             },
         )
-        return key
+        return Added(key, opened, differs)
 
     def supersede(self, tx: Transaction, instance_key: InstanceKey) -> None:
         """Note that a correction of this instance came."""
@@ -105,13 +102,6 @@ class Studies:
             .where(instance.c.instance_key == instance_key)
             .values(standing=Standing.SUPERSEDED.value)
         )
-
-    def differs(self, tx: Transaction, study_key: StudyKey, new: NewInstance) -> bool:
-        """Whether an instance says something else of whose study it is than the study's row."""
-        stored = tx.execute(
-            select(study.c.identity_digest).where(study.c.study_key == study_key)
-        ).scalar_one()
-        return bool(stored != self._identity_digest(study_key, new.instance.identity, new.issuer))
 
     def settle_identity(self, tx: Transaction, study_key: StudyKey, new: NewInstance) -> bool:
         """Take over the identity that `new` gives if all instances that count agree on it.
@@ -127,7 +117,8 @@ class Studies:
             .distinct()
         ).scalars()
         corrected = self._identity_digest(study_key, new.instance.identity, new.issuer)
-        if set(digests) != {corrected} or not self.differs(tx, study_key, new):
+        stored = tx.execute(_STUDY, {"key": study_key}).scalar()
+        if set(digests) != {corrected} or stored == corrected:
             return False
         tx.execute(
             update(study)
@@ -206,6 +197,19 @@ class Studies:
         """Return what is equal for equal identities, and unreadable once the study is forgotten."""
         key = self._vault.keystore.obtain(study_key).identities
         return keyed_digest(key, *_compared(identity, issuer))
+
+
+def _plain_columns(new: NewInstance) -> dict[str, object]:
+    return {
+        "content_digest": new.content_digest,
+        "sop_class_uid": new.instance.sop_class_uid,
+        "transfer_syntax_uid": new.instance.transfer_syntax_uid,
+        "blob_name": new.blob_name,
+        "size_bytes": new.size_bytes,
+        "peer_name": new.peer.name,
+        "association_id": new.association_id,
+        "received_at": new.received_at,
+    }
 
 
 def plain_modality(modality: str) -> str:

@@ -112,6 +112,7 @@ instance = Table(
     Column("blob_name", String(64), nullable=False, unique=True),
     Column("size_bytes", BigInteger, nullable=False),
     Column("peer_name", Text, nullable=False),
+    Column("association_id", String(64), nullable=False, index=True),
     Column("received_at", Moment, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
     Index("ix_instance_study_key", "study_key", "revision"),

@@ -150,6 +150,7 @@ def _studies() -> None:
         sa.Column("blob_name", sa.String(length=64), nullable=False),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.Column("peer_name", sa.Text(), nullable=False),
+        sa.Column("association_id", sa.String(length=64), nullable=False),
         sa.Column("received_at", sa.BigInteger(), nullable=False),
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(
@@ -160,6 +161,9 @@ def _studies() -> None:
         ),
         sa.PrimaryKeyConstraint("instance_key", name=op.f("pk_instance")),
         sa.UniqueConstraint("blob_name", name=op.f("uq_instance_blob_name")),
+    )
+    op.create_index(
+        op.f("ix_instance_association_id"), "instance", ["association_id"], unique=False
     )
     op.create_index(op.f("ix_instance_series_key"), "instance", ["series_key"], unique=False)
     op.create_index(op.f("ix_instance_sop_digest"), "instance", ["sop_digest"], unique=False)
