@@ -18,12 +18,13 @@ from pydicom.uid import (
 from anonymizer import risk, text
 from anonymizer.actions import PATIENT_ID, PATIENT_NAME
 from anonymizer.dummies import code_item
+from anonymizer.encoding import Encoding
 from anonymizer.options import Option, code_of
 from anonymizer.part10 import PREAMBLE_BYTES, guarded
 from anonymizer.profile import Profile
 from anonymizer.replacement import Replacement
 from anonymizer.report import Report
-from anonymizer.walk import CHARACTER_SET, UTF_8, UTF_8_TERM, Encoding, Level, Walk
+from anonymizer.walk import CHARACTER_SET, Level, Walk
 from core.codes import BASIC_PROFILE
 from core.errors import MalformedInstanceError
 from core.model import BurnedIn
@@ -126,7 +127,7 @@ def _add_statements(level: Level, profile: Profile) -> None:
     codes = [BASIC_PROFILE, *(code_of(option) for option in sorted(profile.options))]
     items = Items([code_item(code) for code in codes])
     for element in (
-        text.encoded(CHARACTER_SET, "CS", [UTF_8_TERM]),
+        text.encoded(CHARACTER_SET, "CS", [text.UTF_8_TERM]),
         text.encoded(_IDENTITY_REMOVED, "CS", ["YES"]),
         text.encoded(_METHOD, "LO", [METHOD]),
         DataElement(_METHOD_CODES, "SQ", items, already_converted=True),
@@ -143,6 +144,7 @@ def _temporal_information(profile: Profile) -> str:
 
 
 def _file(level: Level, syntax: UID, encoding: Encoding) -> FileDataset:
+    """Give the elements a header of our own. Source: PS3.10 7.1."""
     released = FileDataset(
         "",
         level,
@@ -150,14 +152,16 @@ def _file(level: Level, syntax: UID, encoding: Encoding) -> FileDataset:
         is_implicit_VR=encoding.is_implicit,
         is_little_endian=encoding.is_little,
     )
-    released.set_original_encoding(encoding.is_implicit, encoding.is_little, UTF_8)
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = UID(_first(released, _SOP_CLASS, "UI"))
-    meta.MediaStorageSOPInstanceUID = UID(_first(released, _SOP_INSTANCE, "UI"))
-    meta.TransferSyntaxUID = syntax
-    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-    released.file_meta = meta
+    released.set_original_encoding(encoding.is_implicit, encoding.is_little, text.UTF_8)
+    elements = (
+        text.binary(0x00020001, "OB", b"\0\1"),
+        text.encoded(0x00020002, "UI", [_first(released, _SOP_CLASS, "UI")]),
+        text.encoded(0x00020003, "UI", [_first(released, _SOP_INSTANCE, "UI")]),
+        text.encoded(0x00020010, "UI", [syntax]),
+        text.encoded(0x00020012, "UI", [IMPLEMENTATION_CLASS_UID]),
+        text.encoded(0x00020013, "SH", [IMPLEMENTATION_VERSION_NAME]),
+    )
+    released.file_meta = FileMetaDataset({element.tag: element for element in elements})
     return released
 
 

@@ -45,10 +45,12 @@ def dummy(tag: int, vr: str, uids: UidMap) -> Element:
 
 def code_item(code: Code) -> Dataset:
     """Write a coded concept as an item. Source: PS3.3 8.8."""
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator = code.value, code.scheme
-    item.CodeMeaning = code.meaning
-    return item
+    elements = (
+        encoded(0x00080100, "SH", [code.value]),
+        encoded(0x00080102, "SH", [code.scheme]),
+        encoded(0x00080104, "LO", [code.meaning]),
+    )
+    return Dataset({element.tag: element for element in elements})
 
 
 def _empty_item(_: UidMap) -> Dataset:

@@ -1,17 +1,21 @@
 """Part 10 files to data sets and back, every fault told as one of ours. Source: PS3.10 7."""
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
 from typing import BinaryIO
 
 from pydicom import dcmread
 from pydicom.dataset import FileDataset
 
+from anonymizer import text
+from anonymizer.encoding import Encoding, deflate, encode
 from core.errors import MalformedInstanceError, ServiceError
 
 MAGIC = b"DICM"
 PREAMBLE_BYTES = 128
+_META = Encoding(is_implicit=False, is_little=True)
+"""File Meta Information is always so. Source: PS3.10 7.1."""
 
 
 @contextmanager
@@ -49,7 +53,12 @@ def write(released: FileDataset) -> bytes:
     MalformedInstanceError
         If a value that was kept as it came cannot be written.
     """
-    buffer = BytesIO()
     with guarded("writing the released object"):
-        released.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()
+        syntax = released.file_meta.TransferSyntaxUID
+        meta = encode(released.file_meta, _META, text.UTF_8)
+        length = struct.pack("<HH2sHI", 0x0002, 0x0000, b"UL", 4, len(meta))
+        encoding = Encoding(syntax.is_implicit_VR, syntax.is_little_endian)
+        body = encode(released, encoding, text.UTF_8)
+        if syntax.is_deflated:
+            body = deflate(body)
+        return b"".join((bytes(PREAMBLE_BYTES), MAGIC, length, meta, body))

@@ -6,13 +6,18 @@ parsed and written anew, and a value that cannot be decoded must not end up in a
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Final
 
-from pydicom.charset import CODES_TO_ENCODINGS, ESC, python_encoding
+from pydicom.charset import CODES_TO_ENCODINGS, ESC, convert_encodings, python_encoding
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
 
 Element = DataElement | RawDataElement
+
+UTF_8_TERM = "ISO_IR 192"
+UTF_8: Final = convert_encodings(UTF_8_TERM)
+"""What every released text is written in, as pydicom names it."""
 
 TEXT_VRS = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UT"))
 """VRs whose bytes depend on Specific Character Set."""

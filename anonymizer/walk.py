@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Final, cast
+from typing import cast
 
 from pydicom import Dataset
-from pydicom.charset import convert_encodings
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.filereader import read_sequence
 from pydicom.multival import MultiValue
@@ -17,6 +16,7 @@ from pydicom.valuerep import VR
 
 from anonymizer import beyond_table, text
 from anonymizer.actions import ACTIONS, UNCLEANABLE, Place
+from anonymizer.encoding import Encoding
 from anonymizer.known_values import KnownValues
 from anonymizer.part10 import guarded
 from anonymizer.profile import Decision, Profile
@@ -27,8 +27,6 @@ from core.dataset_stream import MAX_DEPTH
 from core.errors import MalformedInstanceError
 
 CHARACTER_SET = BaseTag(0x00080005)
-UTF_8_TERM = "ISO_IR 192"
-UTF_8: Final = convert_encodings(UTF_8_TERM)
 Level = dict[BaseTag, Element]
 
 _VRS = frozenset(vr.value for vr in VR if len(vr.value) == 2)
@@ -39,14 +37,6 @@ _NOTHING_TO_LEARN = frozenset(
 )
 _GONE_THROUGH = frozenset((Action.KEEP, Action.REPLACE_UID))
 """Actions that leave a sequence with its items."""
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """How the data set is encoded, now and when it is released."""
-
-    is_implicit: bool
-    is_little: bool
 
 
 @dataclass(frozen=True)
@@ -167,8 +157,8 @@ class Walk:
         return DataElement(element.tag, "SQ", Items(items), already_converted=True)
 
     def _item(self, source: Dataset, spot: Spot) -> Dataset:
-        item = Dataset(self._level(source, spot), parent_encoding=UTF_8)
-        item.set_original_encoding(self._encoding.is_implicit, self._encoding.is_little, UTF_8)
+        item = Dataset(self._level(source, spot), parent_encoding=text.UTF_8)
+        item.set_original_encoding(self._encoding.is_implicit, self._encoding.is_little, text.UTF_8)
         return item
 
     def _raw(
