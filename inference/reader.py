@@ -119,19 +119,20 @@ class Reader:
             channel.drain(timeout_s=limit_s)
             _send(channel, dump_record(self._status()))
         elif asked in {"study", "picture"}:
+            read = self._read_study if asked == "study" else self._read_picture
             with self._counted():
-                answer = self._read_study if asked == "study" else self._read_picture
-                answer(channel, header)
+                answer = read(channel, header)
+            _send(channel, answer)  # when it arrives, there is room for the next request
         else:
             raise InputError("the reader does not know this request")
 
-    def _read_picture(self, channel: Channel, header: Header) -> None:
+    def _read_picture(self, channel: Channel, header: Header) -> bytes:
         order = load_record(ModelOrder, str(header.get("order")).encode())
         limit = self._settings.decoder.encoded_mib * MIB
         picture = channel.payload(limit=limit, timeout_s=self._settings.request_timeout_s)
-        _send(channel, dump_record(self._engine.read_picture(picture, order)))
+        return dump_record(self._engine.read_picture(picture, order))
 
-    def _read_study(self, channel: Channel, _: Header) -> None:
+    def _read_study(self, channel: Channel, _: Header) -> bytes:
         limit_s = self._settings.request_timeout_s
         encoded = bytes(channel.payload(limit=MAX_RECORD_BYTES, timeout_s=limit_s))
         readings = self._engine.open_readings(load_record(Orders, encoded).orders)
@@ -140,7 +141,7 @@ class Reader:
             self._read_instance(channel, readings, *received)
             _send(channel)
         channel.drain(timeout_s=limit_s)
-        _send(channel, dump_record(Readings(tuple(one.conclude() for one in readings))))
+        return dump_record(Readings(tuple(one.conclude() for one in readings)))
 
     def _read_instance(
         self, channel: Channel, readings: tuple[OpenReading, ...], header: Header, size: int

@@ -46,12 +46,31 @@ def select(
         If a rule in force names a model that is not here, or was refused.
     """
     offered = tuple(candidates)
-    orders = (
+    orders = consider(rules, registry, origin, offered)
+    return tuple(order for order in orders if len(order.skipped) < len(offered))
+
+
+def consider(
+    rules: Sequence[ModelRule],
+    registry: Registry,
+    origin: Origin,
+    candidates: Iterable[Candidate],
+) -> tuple[ModelOrder, ...]:
+    """Return every model that reads what this origin sends, even if it wants none of these.
+
+    An order that skips every instance is what a "not evaluated" is made of.
+
+    Raises
+    ------
+    UnknownModelError, ModelPackageError
+        If a rule in force names a model that is not here, or was refused.
+    """
+    offered = tuple(candidates)
+    return tuple(
         _order(rule, registry, offered)
         for rule in rules
         if rule.enabled and _wants_origin(rule, registry.get(rule.name, rule.version).card, origin)
     )
-    return tuple(order for order in orders if len(order.skipped) < len(offered))
 
 
 def _order(rule: ModelRule, registry: Registry, candidates: Sequence[Candidate]) -> ModelOrder:
