@@ -1,1 +1,187 @@
-"""Take custody of an instance; notice when a study is complete."""
+"""Take custody of an instance: sealed bytes, one commit, and only then the answer.
+
+While an object arrives it is checked, digested and sealed into its file at the same time; none of
+it is ever held whole. At its end the file is synced, and one transaction gives it its row, its
+place in a revision and its audit record. A machine that dies in between leaves a file that nobody
+was told of, which the sweep removes.
+"""
+
+import hashlib
+import hmac
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from archive.archive import Archive
+from archive.blobs import BlobWriter
+from archive.database import Transaction
+from archive.entries import NewInstance
+from core.clock import Clock
+from core.dataset_stream import DataSetScanner
+from core.errors import MalformedInstanceError, MismatchedInstanceError, UnavailableError
+from core.model import Instance, StudyKey
+from core.part10 import file_head
+from dicom_node.ports import AssociationOrigin, IncomingObject
+from service.reception import AuditTrail, Receptionist, Verdict
+
+log = logging.getLogger(__name__)
+
+MAX_HELD_BYTES = 16 * 1024 * 1024
+"""So much may arrive before the Study Instance UID does, which says under whose key to seal."""
+
+_STUDY_INSTANCE_UID = 0x0020000D
+
+
+@dataclass(frozen=True)
+class Intake:
+    """Where received instances go; the node's `InstanceSink`."""
+
+    archive: Archive
+    trail: AuditTrail
+    clock: Clock
+    content_key: bytes = field(repr=False)
+    """Makes the digests by which equal objects are known."""
+    key_version: int
+    """Recorded with patients who are first seen now."""
+    issuers: Mapping[str, str]
+    """Peer name to the issuer of patient IDs in objects that name none."""
+
+    def begin(self, origin: AssociationOrigin, incoming: IncomingObject) -> "Reception":
+        """Open a receiver for one object.
+
+        Raises
+        ------
+        MalformedInstanceError
+            If its transfer syntax is none that we take.
+        """
+        return Reception(self, origin, incoming)
+
+
+class Reception:
+    """One object while it arrives; the node's `InstanceReceiver`."""
+
+    def __init__(self, intake: Intake, origin: AssociationOrigin, incoming: IncomingObject) -> None:
+        self._intake = intake
+        self._origin = origin
+        self._incoming = incoming
+        self._scanner = DataSetScanner(incoming.transfer_syntax_uid)
+        self._digest = _content_digest(intake.content_key, incoming.transfer_syntax_uid)
+        self._held = bytearray(
+            file_head(
+                incoming.sop_class_uid, incoming.sop_instance_uid, incoming.transfer_syntax_uid
+            )
+        )
+        self._writer: BlobWriter | None = None
+        self._study_key: StudyKey | None = None
+        self._is_durable = False
+        self._may_be_committed = False
+
+    def write(self, fragment: bytes) -> None:
+        """Take the next bytes of the encoded data set.
+
+        Raises
+        ------
+        MalformedInstanceError
+            As soon as the bytes cannot be a data set, or hide whose study it is.
+        DiskFullError, DiskError
+            If they cannot be written.
+        """
+        self._scanner.feed(fragment)
+        self._digest.update(fragment)
+        if self._writer is not None:
+            self._writer.write(fragment)
+            return
+        self._held += fragment
+        self._open_writer()
+
+    def commit(self) -> None:
+        """Return once the object, its row and its audit record are durable, or raise."""
+        instance = self._parse()
+        writer = self._writer
+        if writer is None:  # `_parse` has refused a data set without a study
+            raise MalformedInstanceError("the Study Instance UID stands too late in the data set")
+        writer.commit()
+        self._is_durable = True
+        patient = instance.identity.patient
+        peer = self._origin.peer
+        new = NewInstance(
+            instance=instance,
+            issuer=patient.issuer_of_patient_id or self._intake.issuers.get(peer.name, ""),
+            content_digest=self._digest.digest(),
+            blob_name=writer.name,
+            size_bytes=writer.size_bytes,
+            received_at=self._intake.clock(),
+            peer=peer,
+            association_id=self._origin.association_id,
+            key_version=self._intake.key_version,
+        )
+        if self._enter(new) is Verdict.DUPLICATE:
+            self._drop_duplicate(writer.name)
+
+    def discard(self) -> None:
+        """Leave nothing of an object that was not acknowledged."""
+        self._held.clear()
+        if self._writer is None or self._may_be_committed:
+            return  # if a commit broke, only the sweep can tell whether a row names the file
+        if self._is_durable:
+            self._intake.archive.blobs.delete(self._writer.name)
+        else:
+            self._writer.discard()
+
+    def _open_writer(self) -> None:
+        value = self._scanner.leading(_STUDY_INSTANCE_UID)
+        uid = (value or b"").decode("ascii", "replace").strip(" \0")
+        if uid:
+            archive = self._intake.archive
+            self._study_key = archive.index.study_key(uid)
+            self._writer = archive.new_object(self._study_key)
+            self._writer.write(bytes(self._held))
+            self._held.clear()
+        elif len(self._held) > MAX_HELD_BYTES:
+            raise MalformedInstanceError(
+                f"no Study Instance UID within the first {MAX_HELD_BYTES} bytes"
+            )
+
+    def _parse(self) -> Instance:
+        instance = Instance.parse(
+            self._scanner.finish(), transfer_syntax_uid=self._incoming.transfer_syntax_uid
+        )
+        if instance.sop_class_uid != self._incoming.sop_class_uid:
+            raise MismatchedInstanceError("the SOP class differs between command and data set")
+        if instance.sop_instance_uid != self._incoming.sop_instance_uid:
+            raise MismatchedInstanceError("the SOP instance differs between command and data set")
+        study_key = self._intake.archive.index.study_key(instance.identity.study_instance_uid)
+        if self._study_key not in {None, study_key}:
+            raise MalformedInstanceError("the data set gives its Study Instance UID twice")
+        return instance
+
+    def _enter(self, new: NewInstance) -> Verdict:
+        receptionist = Receptionist(self._intake.archive, self._intake.trail, new)
+        while True:
+            with self._intake.archive.transaction() as tx:
+                verdict = self._decide(tx, receptionist)
+            if verdict is not None:
+                return verdict
+            # Rare: another content under a known UID. Compared while nobody waits for the database.
+            receptionist.compare()
+
+    def _decide(self, tx: Transaction, receptionist: Receptionist) -> Verdict | None:
+        verdict = receptionist.enter(tx)
+        self._may_be_committed = verdict is not None
+        return verdict
+
+    def _drop_duplicate(self, blob_name: str) -> None:
+        try:
+            self._intake.archive.blobs.delete(blob_name)
+        except UnavailableError as error:  # the sweep will
+            log.warning("the bytes of a duplicate stay until the next sweep: %s", error)
+
+
+def _content_digest(key: bytes, transfer_syntax_uid: str) -> "hmac.HMAC":
+    """Start the digest of a data set; the same bytes in another transfer syntax are not the same.
+
+    Some syntaxes of JPEG differ in nothing but their name.
+    """
+    digest = hmac.new(key, digestmod=hashlib.sha256)
+    digest.update(transfer_syntax_uid.encode().ljust(64, b"\0"))
+    return digest
