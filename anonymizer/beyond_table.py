@@ -72,3 +72,17 @@ def kind(tag: int) -> str | None:
 def keyword_of(tag: int) -> str:
     """Return the keyword of a known tag, else nothing."""
     return DicomDictionary[tag][4] if tag in DicomDictionary else ""
+
+
+_BYTES_OF_VR = {
+    "AT": 4, "FD": 8, "FL": 4, "SL": 4, "SS": 2, "SV": 8, "UL": 4, "US": 2, "UV": 8,
+}  # fmt: skip
+
+
+@cache
+def longest_value(tag: int, vr: str) -> int | None:
+    """Return how many bytes a number may have at most; None where there is no bound."""
+    if tag not in DicomDictionary or vr not in _BYTES_OF_VR:
+        return None
+    multiplicity = DicomDictionary[tag][1].rpartition("-")[2]
+    return int(multiplicity) * _BYTES_OF_VR[vr] if multiplicity.isdecimal() else None

@@ -19,12 +19,13 @@ from anonymizer import risk, text
 from anonymizer.actions import PATIENT_ID, PATIENT_NAME
 from anonymizer.dummies import code_item
 from anonymizer.encoding import Encoding
+from anonymizer.kept_values import Level
 from anonymizer.options import Option, code_of
 from anonymizer.part10 import PREAMBLE_BYTES, guarded
 from anonymizer.profile import Profile
 from anonymizer.replacement import Replacement
 from anonymizer.report import Report
-from anonymizer.walk import CHARACTER_SET, Level, Walk
+from anonymizer.walk import CHARACTER_SET, Walk
 from core.codes import BASIC_PROFILE
 from core.errors import MalformedInstanceError
 from core.model import BurnedIn

@@ -13,6 +13,8 @@ from anonymizer.uid_map import is_standard
 
 MIN_NAME = 3
 MIN_ID = 4
+MIN_NUMBER = 5
+"""Shorter numbers count everything; they single out nobody."""
 MIN_UID = 8
 MIN_ANYWHERE = 5
 """Shorter values count only as a whole word: `Lee` is no part of `sleep`."""
@@ -48,12 +50,22 @@ class KnownValues:
         elif vr in {"DA", "DT"}:
             self._add((value[:8] for value in values if _DAY.match(value)), 8)
         elif is_identifier(keyword):
-            self._add(values, MIN_ID)
+            self._add((value for value in values if not value.isdecimal()), MIN_ID)
+            self._add((value for value in values if value.isdecimal()), MIN_NUMBER)
 
     def in_text(self, text: str) -> bool:
         """Whether any of the values stands in `text`."""
         lowered = text.casefold()
         return any(value in lowered and _stands(value, lowered) for value in self.values)
+
+    def in_bytes(self, text: str) -> bool:
+        """Whether any of the longer values stands in `text`, which is no text."""
+        lowered = text.casefold()
+        return any(len(value) >= MIN_ANYWHERE and value in lowered for value in self.values)
+
+    def is_one(self, text: str) -> bool:
+        """Whether `text` is one of the longer values as a whole."""
+        return len(text) >= MIN_ANYWHERE and text.casefold() in self.values
 
     def _add(self, values: Iterable[str], minimum: int) -> None:
         self.values.update(value.casefold() for value in values if len(value) >= minimum)

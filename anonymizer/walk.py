@@ -16,7 +16,8 @@ from pydicom.valuerep import VR
 
 from anonymizer import beyond_table, text
 from anonymizer.actions import ACTIONS, UNCLEANABLE, Place
-from anonymizer.encoding import Encoding
+from anonymizer.encoding import UNDEFINED, Encoding
+from anonymizer.kept_values import KeptValues, Level
 from anonymizer.known_values import KnownValues
 from anonymizer.part10 import guarded
 from anonymizer.profile import Decision, Profile
@@ -27,11 +28,9 @@ from core.dataset_stream import MAX_DEPTH
 from core.errors import MalformedInstanceError
 
 CHARACTER_SET = BaseTag(0x00080005)
-Level = dict[BaseTag, Element]
 
 _VRS = frozenset(vr.value for vr in VR if len(vr.value) == 2)
 _WITHOUT_BYTE_ORDER = text.STRING_VRS | {"OB", "UN"}
-_SEARCHED_VRS = text.TEXT_VRS | {"AE", "UR"}
 _NOTHING_TO_LEARN = frozenset(
     (Reason.PRIVATE, Reason.UNKNOWN, Reason.RETIRED_GROUP, Reason.NOT_OF_A_DATA_SET)
 )
@@ -50,17 +49,6 @@ class Spot:
     depth: int = 0
 
 
-@dataclass(frozen=True)
-class _Kept:
-    """A text that stays, to be searched once everything is known."""
-
-    level: Level
-    element: Element
-    vr: str
-    value: str
-    path: str
-
-
 class Walk:
     """One pass over one object."""
 
@@ -73,18 +61,12 @@ class Walk:
         self._sop_class_uid = sop_class_uid
         self._encoding = encoding
         self._known = KnownValues()
-        self._kept: list[_Kept] = []
+        self._kept = KeptValues()
 
     def release(self, original: Dataset) -> Level:
         """Return the elements that stand in the place of the original's."""
         level = self._level(original, Spot())
-        for kept in self._kept:
-            if self._known.in_text(kept.value):
-                place = Place(self._replacement, kept.vr, text.DEFAULT_CODECS, bool(kept.path))
-                outcome = ACTIONS[Action.DUMMY](kept.element, place)
-                kept.level[kept.element.tag] = cast("Element", outcome)
-                tag = kept.element.tag
-                self.ledger.note(kept.path + tag_text(tag), Action.DUMMY, Reason.KNOWN_IDENTITY)
+        self._kept.clear(self._known, self._replacement.uids, self.ledger)
         return level
 
     def _level(self, source: Dataset, outer: Spot) -> Level:
@@ -112,12 +94,25 @@ class Walk:
         """Leave what neither the table nor we have anything against."""
         if decision.vr == "SQ" or element.VR == "SQ":
             return self._sequence(element, decision, spot)
+        if isinstance(element, DataElement) and isinstance(element.value, bytes):
+            element = self._as_raw(element)
         if isinstance(element, RawDataElement):
             return self._raw(element, decision.vr, spot, released)
-        if element.VR in _SEARCHED_VRS:
-            values = text.strings(element, element.VR, spot.codecs)
-            self._remember(element, element.VR, "\\".join(values), spot, released)
-        return _copy(element)
+        copied = _copy(element)
+        self._kept.remember(released, copied, element.VR, spot.path, spot.codecs)
+        return copied
+
+    def _as_raw(self, element: DataElement) -> RawDataElement:
+        """Take a parsed element of bytes as it was before it was parsed."""
+        return RawDataElement(
+            element.tag,
+            element.VR,
+            UNDEFINED if element.is_undefined_length else len(element.value),
+            element.value,
+            0,
+            self._encoding.is_implicit,
+            self._encoding.is_little,
+        )
 
     def _changes(
         self, element: Element, decision: Decision, spot: Spot, released: Level
@@ -168,25 +163,21 @@ class Walk:
         vr = element.VR or standard_vr
         if vr not in _VRS or vr == "UN" or _hides_text(vr, standard_vr):
             vr = standard_vr
-        if element.is_little_endian != self._encoding.is_little and vr not in _WITHOUT_BYTE_ORDER:
+        is_foreign = element.is_little_endian != self._encoding.is_little
+        if (is_foreign and vr not in _WITHOUT_BYTE_ORDER) or _is_too_long(element, vr):
             self._note_removed(element, spot, Reason.UNREADABLE)
             return None
         if vr != element.VR and not (element.VR is None and self._encoding.is_implicit):
             element = element._replace(VR=vr)
-        if vr in _SEARCHED_VRS:
-            value = cast("bytes", element.value)
-            decoded = text.decode(value, spot.codecs)
-            if not text.is_plain(value):
-                element = text.encoded(element.tag, vr, [decoded])
-            self._remember(element, vr, decoded, spot, released)
+        value = cast("bytes", element.value)
+        if vr in text.TEXT_VRS and not text.is_plain(value):
+            element = text.encoded(element.tag, vr, [text.decode(value, spot.codecs)])
+        if element.length != UNDEFINED:
+            self._kept.remember(released, element, vr, spot.path, text.UTF_8)
         return element
 
     def _note_removed(self, element: Element, spot: Spot, reason: Reason) -> None:
         self.ledger.note(spot.path + tag_text(element.tag), Action.REMOVE, reason)
-
-    def _remember(self, element: Element, vr: str, value: str, spot: Spot, released: Level) -> None:
-        if value:
-            self._kept.append(_Kept(released, element, vr, value, spot.path))
 
     def _learn(self, element: Element, vr: str, spot: Spot) -> None:
         if vr in text.STRING_VRS:
@@ -197,7 +188,11 @@ class Walk:
         """Read what a sequence says that is about to go."""
         if outer.depth > MAX_DEPTH or element.VR not in {"SQ", "UN", None}:
             return
-        for item in _items(element, outer.codecs):
+        try:
+            items = _items(element, outer.codecs)
+        except MalformedInstanceError:
+            return  # it goes anyway
+        for item in items:
             spot = _with_character_set(item, outer)
             for inner in _elements(item):
                 decision = self._profile.decide(
@@ -248,6 +243,12 @@ def _items(element: Element, codecs: Sequence[str]) -> list[Dataset]:
 def _hides_text(vr: str, standard_vr: str) -> bool:
     """Whether text is declared as something that would not be searched."""
     return standard_vr in text.STRING_VRS and vr not in text.STRING_VRS
+
+
+def _is_too_long(element: RawDataElement, vr: str) -> bool:
+    """Whether a number is longer than its attribute can be, and so something else."""
+    longest = beyond_table.longest_value(element.tag, vr)
+    return longest is not None and len(element.value or b"") > longest
 
 
 def _copy(element: DataElement) -> DataElement:
