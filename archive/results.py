@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, delete, select, update
+from sqlalchemy import Row, Select, delete, func, select, update
 
 from archive.database import Transaction
 from archive.entries import Standing
@@ -156,6 +156,14 @@ class Results:
             self._vault.open(key.study_key, f"reading {key} {row.ordinal}", Reading, row.sealed)
             for row in rows
         )
+
+    def readings_made_at(self, tx: Transaction, key: RevisionKey) -> datetime | None:
+        """Return when the readings of a revision were saved; None if it has none."""
+        return tx.execute(
+            select(func.min(reading.c.made_at)).where(
+                reading.c.study_key == key.study_key, reading.c.revision == key.number
+            )
+        ).scalar()
 
     # --- result objects
 

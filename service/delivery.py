@@ -1,1 +1,182 @@
-"""Route result objects, retry, await the answer."""
+"""Bring result objects to their destinations: the same bytes at every attempt, until it worked."""
+
+import logging
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from archive.archive import Archive
+from archive.deliveries import AttemptOutcome, DeliveryRecord
+from archive.entries import StudyRecord
+from archive.journey import JourneyEntry
+from archive.results import ResultObject
+from audit.records import SealedRecord
+from core.clock import Clock
+from core.model import Instance, RemoteAE, RevisionKey
+from core.states import DeliveryState
+from dicom_node.association import Destination
+from dicom_node.part10 import OutgoingObject, from_part10
+from dicom_node.store_scu import SendOutcome, SendState, send
+from service.settings import DeliverySettings, DestinationSettings
+from service.trail import Trail
+
+log = logging.getLogger(__name__)
+
+_JITTER = 0.2
+"""So much of a wait is drawn at random, so that many studies do not come back at once."""
+
+
+@dataclass(frozen=True)
+class _Parcel:
+    """One delivery with the object it is about."""
+
+    record: DeliveryRecord
+    made: ResultObject
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Makes attempts. What became of each object is in its row before the next is planned."""
+
+    archive: Archive
+    settings: DeliverySettings
+    ae_title: str
+    trail: Trail
+    clock: Clock
+
+    def attempt(self, revision: RevisionKey, destination: str) -> datetime | None:
+        """Send what is due to one destination; return when the next attempt is, if there is one."""
+        study, parcels, instances = self._due(revision, destination)
+        if not parcels:
+            return None
+        settings = self._destination(destination)
+        if settings is None:
+            self._cancel(parcels, "the destination is no longer configured")
+            return None
+        if study.newest.hold_reason is not None:
+            self._cancel(parcels, f"the study is held: {study.newest.hold_reason}")
+            return None
+        like = instances[0]
+        about = [_as_instance(parcel.made, like) for parcel in parcels]
+        attempt = f"{revision} {destination} {parcels[0].record.attempts + 1}"
+        peer = RemoteAE(destination, settings.called_ae_title, self.ae_title, settings.host)
+        self._begin(parcels, self.trail.sending(peer, attempt, study.identity, about))
+        outcomes = send([self._outgoing(parcel) for parcel in parcels], self._peer(settings))
+        return self._settle(parcels, outcomes, peer, attempt, study, about)
+
+    def _due(
+        self, revision: RevisionKey, destination: str
+    ) -> tuple[StudyRecord, list[_Parcel], list[Instance]]:
+        archive = self.archive
+        with archive.snapshot() as tx:
+            study = archive.catalogue.study(tx, revision.study_key)
+            instances = [one.instance for one in archive.catalogue.instances(tx, revision)]
+            parcels = [
+                _Parcel(record, archive.results.object(tx, record.result_key))
+                for record in archive.deliveries.due(tx, revision, destination)
+            ]
+        # The report first: a workstation that shows only the first series shows that.
+        parcels.sort(key=lambda parcel: (parcel.made.kind != "SR", parcel.made.ordinal))
+        return study, parcels, instances
+
+    def _begin(self, parcels: Sequence[_Parcel], event: SealedRecord) -> None:
+        archive, now = self.archive, self.clock()
+        with archive.transaction() as tx:
+            for parcel in parcels:
+                archive.deliveries.begin(
+                    tx, parcel.record.result_key, parcel.record.destination, at=now
+                )
+            archive.outbox.add(tx, event.event_id, event.sealed, at=now)
+
+    def _settle(
+        self,
+        parcels: Sequence[_Parcel],
+        outcomes: Sequence[SendOutcome],
+        peer: RemoteAE,
+        attempt: str,
+        study: StudyRecord,
+        about: Sequence[Instance],
+    ) -> datetime | None:
+        archive, now = self.archive, self.clock()
+        again = now + timedelta(seconds=self._wait_s(parcels[0].record.attempts + 1))
+        ended = [
+            self._ended(parcel.record, outcome, again)
+            for parcel, outcome in zip(parcels, outcomes, strict=True)
+        ]
+        failed = sum(one.state is not DeliveryState.COMPLETED for one in ended)
+        event = self.trail.sent(peer, attempt, study.identity, about, failed=failed)
+        revision = parcels[0].record.revision
+        with archive.transaction() as tx:
+            for parcel, one in zip(parcels, ended, strict=True):
+                record = parcel.record
+                archive.deliveries.settle(tx, record.result_key, record.destination, one, at=now)
+            archive.outbox.add(tx, event.event_id, event.sealed, at=now)
+            archive.journey.note(tx, revision, _entry(now, revision, peer.name, ended))
+        is_due = any(one.state is DeliveryState.SCHEDULED for one in ended)
+        return again if is_due else None
+
+    def _ended(
+        self, record: DeliveryRecord, outcome: SendOutcome, again: datetime
+    ) -> AttemptOutcome:
+        if outcome.state is not SendState.FAILED:
+            receipt = f"C-STORE 0x{outcome.status or 0:04X}"
+            return AttemptOutcome(DeliveryState.COMPLETED, outcome.text, receipt)
+        if outcome.is_worth_retrying and record.attempts + 1 < self.settings.attempts:
+            return AttemptOutcome(DeliveryState.SCHEDULED, outcome.text, next_attempt_at=again)
+        return AttemptOutcome(DeliveryState.FAILED, outcome.text)
+
+    def _cancel(self, parcels: Sequence[_Parcel], reason: str) -> None:
+        archive, now = self.archive, self.clock()
+        revision = parcels[0].record.revision
+        with archive.transaction() as tx:
+            archive.deliveries.withdraw(tx, revision.study_key, at=now, reason=reason)
+            archive.journey.note(
+                tx, revision, JourneyEntry(now, revision.number, "deliver", "canceled", reason)
+            )
+
+    def _outgoing(self, parcel: _Parcel) -> OutgoingObject:
+        study_key, blob_name = parcel.record.revision.study_key, parcel.made.blob_name
+        return from_part10(lambda: self.archive.open_object(study_key, blob_name))
+
+    def _destination(self, name: str) -> DestinationSettings | None:
+        return next((one for one in self.settings.destinations if one.name == name), None)
+
+    def _peer(self, settings: DestinationSettings) -> Destination:
+        return Destination(
+            settings.name,
+            settings.host,
+            settings.port,
+            settings.called_ae_title,
+            settings.calling_ae_title or self.ae_title,
+            timeout_s=self.settings.timeout_s,
+        )
+
+    def _wait_s(self, attempt: int) -> float:
+        settings = self.settings
+        grown = settings.first_delay_s * settings.growth ** min(attempt - 1, 64)
+        spread = 1 + _JITTER * (random.random() - 0.5)  # noqa: S311 - no secret
+        return min(grown, settings.longest_delay_s) * spread
+
+
+def _entry(
+    now: datetime, revision: RevisionKey, destination: str, ended: Sequence[AttemptOutcome]
+) -> JourneyEntry:
+    done = sum(one.state is DeliveryState.COMPLETED for one in ended)
+    outcome = "done" if done == len(ended) else "failed"
+    texts = {one.outcome: None for one in ended if one.state is not DeliveryState.COMPLETED}
+    reason = f"{done} of {len(ended)} objects to {destination}"
+    if texts:
+        reason += f": {'; '.join(texts)}"
+    return JourneyEntry(now, revision.number, "deliver", outcome, reason)
+
+
+def _as_instance(made: ResultObject, like: Instance) -> Instance:
+    """Return a result object as audit records name it: in the study of `like`."""
+    return replace(
+        like,
+        sop_class_uid=made.sop_class_uid,
+        sop_instance_uid=made.sop_instance_uid,
+        series_instance_uid=made.series_instance_uid,
+        transfer_syntax_uid=made.transfer_syntax_uid,
+    )

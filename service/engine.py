@@ -9,13 +9,14 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
+from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID, StepOptions
 from dbos import error as dbos_error
 
-
+from core.clock import Clock, utc_now
 from core.errors import CorruptionError, ServiceError, UnavailableError
 from core.model import RevisionKey
 from service.pipeline import Steps, process
@@ -27,6 +28,7 @@ STUDIES, DELIVERIES = "studies", "deliveries"
 STAT, ROUTINE = 1, 10
 """Priorities of the queues; a lower number runs first (0 would run before STAT)."""
 
+_UNFINISHED = frozenset({"PENDING", "ENQUEUED", "DELAYED"})
 _STEP_POLL_S = 0.2
 _APPLICATION_VERSION = "1"
 """Raised when the order of the steps changes, so that an old workflow is never replayed wrongly."""
@@ -50,8 +52,8 @@ class Failures(Protocol):
 class Deliverer(Protocol):
     """Makes one attempt to bring the results of a revision to one destination."""
 
-    def attempt(self, revision: RevisionKey, destination: str, attempt: int) -> float | None:
-        """Send what is due; return the seconds until the next attempt, None if none is due."""
+    def attempt(self, revision: RevisionKey, destination: str) -> datetime | None:
+        """Send what is due; return when the next attempt is, None if there is none."""
 
 
 class Engine:
@@ -68,14 +70,16 @@ class Engine:
         steps: Steps,
         failures: Failures,
         deliverer: Deliverer,
+        clock: Clock = utc_now,
     ) -> None:
         self._settings = settings
         self._database = database
         self._steps = _DurableSteps(steps, settings)
         self._failures = failures
         self._deliverer = deliverer
+        self._clock = clock
         self._study: Callable[[str], None] | None = None
-        self._delivery: Callable[[str, str, int], None] | None = None
+        self._delivery: Callable[[str, str], None] | None = None
 
     def launch(self) -> None:
         """Open the workflow database, take up what was interrupted, and start the queues."""
@@ -107,22 +111,31 @@ class Engine:
     def submit(self, revision: RevisionKey, *, attempt: int = 1, stat: bool = False) -> None:
         """Start the pipeline for a complete revision; to repeat a call changes nothing."""
         assert self._study is not None
-        name = str(revision) if attempt == 1 else f"{revision}.{attempt}"
-        with SetWorkflowID(name), SetEnqueueOptions(priority=STAT if stat else ROUTINE):
+        with (
+            SetWorkflowID(_study_workflow(revision, attempt)),
+            SetEnqueueOptions(priority=STAT if stat else ROUTINE),
+        ):
             DBOS.enqueue_workflow(STUDIES, self._study, str(revision))
 
     def submit_delivery(
-        self, revision: RevisionKey, destination: str, *, attempt: int, delay_s: float = 0.0
+        self, revision: RevisionKey, destination: str, *, due: datetime, now: datetime
     ) -> None:
-        """Queue one attempt to one destination; to repeat a call changes nothing."""
+        """Queue the attempt that is due at a moment; to repeat a call changes nothing."""
         assert self._delivery is not None
+        delay_s = (due - now).total_seconds()
+        name = f"{revision}.{destination}.{due.timestamp():.6f}"
         options = SetEnqueueOptions(
             priority=ROUTINE,
             queue_partition_key=destination,
             delay_seconds=delay_s if delay_s > 0 else None,
         )
-        with SetWorkflowID(f"{revision}.{destination}.{attempt}"), options:
-            DBOS.enqueue_workflow(DELIVERIES, self._delivery, str(revision), destination, attempt)
+        with SetWorkflowID(name), options:
+            DBOS.enqueue_workflow(DELIVERIES, self._delivery, str(revision), destination)
+
+    def has_ended(self, revision: RevisionKey, *, attempt: int) -> bool:
+        """Whether the pipeline of an attempt came to an end, in whatever way."""
+        status = DBOS.get_workflow_status(_study_workflow(revision, attempt))
+        return status is not None and status.status not in _UNFINISHED
 
     def _register(self) -> None:
         # DBOS marks the function itself, so it takes no bound method.
@@ -131,8 +144,8 @@ class Engine:
             self._run_study(revision)
 
         @DBOS.workflow(name="delivery", max_recovery_attempts=100)
-        def delivery(revision: str, destination: str, attempt: int) -> None:
-            self._run_delivery(revision, destination, attempt)
+        def delivery(revision: str, destination: str) -> None:
+            self._run_delivery(revision, destination)
 
         self._study, self._delivery = study, delivery
 
@@ -149,17 +162,19 @@ class Engine:
         log.warning("study %s: %s", revision, error)
         DBOS.run_step({"name": "give_up"}, self._failures.give_up, revision, error)
 
-    def _run_delivery(self, revision_text: str, destination: str, attempt: int) -> None:
+    def _run_delivery(self, revision_text: str, destination: str) -> None:
         revision = RevisionKey.parse(revision_text)
-        delay_s = DBOS.run_step(
-            {"name": "attempt"},
+        due = DBOS.run_step(
+            {"name": "attempt", **self._retries()},
             _bounded(self._deliverer.attempt, self._settings.step_limit_s),
             revision,
             destination,
-            attempt,
         )
-        if delay_s is not None:
-            self.submit_delivery(revision, destination, attempt=attempt + 1, delay_s=delay_s)
+        if due is not None:
+            self.submit_delivery(revision, destination, due=due, now=self._clock())
+
+    def _retries(self) -> StepOptions:
+        return _retries(self._settings.attempts)
 
 
 class _DurableSteps:
@@ -186,17 +201,25 @@ class _DurableSteps:
 
     def _run(self, name: str, step: Callable[[RevisionKey], None], revision: RevisionKey) -> None:
         DBOS.run_step(
-            {
-                "name": name,
-                "retries_allowed": True,
-                "interval_seconds": 1.0,
-                "backoff_rate": 2.0,
-                "max_attempts": self._settings.attempts,
-                "should_retry": _is_passing,
-            },
+            {"name": name, **_retries(self._settings.attempts)},
             _bounded(step, self._settings.step_limit_s),
             revision,
         )
+
+
+def _study_workflow(revision: RevisionKey, attempt: int) -> str:
+    return str(revision) if attempt <= 1 else f"{revision}.{attempt}"
+
+
+def _retries(attempts: int) -> StepOptions:
+    """Try again, with a doubling wait, while what a step needs is unavailable."""
+    return {
+        "retries_allowed": True,
+        "interval_seconds": 1.0,
+        "backoff_rate": 2.0,
+        "max_attempts": attempts,
+        "should_retry": _is_passing,
+    }
 
 
 def _is_passing(error: BaseException) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from core.errors import ConfigurationError, SealError
+from core.errors import ConfigurationError, CorruptionError, SealError
 from core.sealing import KEY_BYTES, KeyWrapper, new_key, open_sealed, seal
 
 KEY_FILE = "kek.key"
@@ -67,11 +67,22 @@ class Keyring:
     wrapper: KeyWrapper
     version: int
     """The key version that a patient first seen now is recorded with."""
-    purposes: Mapping[Purpose, bytes]
+    versions: Mapping[int, Mapping[Purpose, bytes]]
 
-    def key(self, purpose: Purpose) -> bytes:
-        """Return the 32-byte key of one purpose."""
-        return self.purposes[purpose]
+    def key(self, purpose: Purpose, version: int | None = None) -> bytes:
+        """Return the 32-byte key of one purpose; the newest unless a version is named.
+
+        Raises
+        ------
+        CorruptionError
+            If there is no such version; what was made under it cannot be made again.
+        """
+        wanted = self.version if version is None else version
+        if wanted not in self.versions:
+            raise CorruptionError(
+                f"there is no key version {wanted}", remedy="Restore the keys folder"
+            )
+        return self.versions[wanted][purpose]
 
     def __repr__(self) -> str:
         return f"Keyring(version={self.version})"
@@ -114,18 +125,13 @@ def load_keys(folder: Path) -> Keyring:
     kek = _read_key_file(folder / KEY_FILE)
     wrapper = FileKeyWrapper(kek)
     stored = _read_purposes(folder / PURPOSES_FILE)
-    version = max(int(number) for number in stored)
-    keys: dict[Purpose, bytes] = {}
-    for purpose in Purpose:
-        try:
-            wrapped = base64.b64decode(stored[str(version)][purpose.value], validate=True)
-            keys[purpose] = wrapper.unwrap(wrapped, context=_context(purpose, version))
-        except (KeyError, ValueError, SealError) as error:
-            raise ConfigurationError(
-                f"the {purpose} key in {folder / PURPOSES_FILE} does not open with {KEY_FILE}",
-                remedy="Restore both files from the same backup of the keys folder",
-            ) from error
-    return Keyring(wrapper, version, keys)
+    versions = {
+        int(number): {
+            purpose: _opened(wrapper, wrapped, purpose, int(number), folder) for purpose in Purpose
+        }
+        for number, wrapped in stored.items()
+    }
+    return Keyring(wrapper, max(versions), versions)
 
 
 def key_faults(folder: Path) -> list[str]:
@@ -135,6 +141,19 @@ def key_faults(folder: Path) -> list[str]:
         return [f"{path} is missing"]
     mode = stat.S_IMODE(path.stat().st_mode)
     return [f"{path} can be read by others (mode {mode:04o})"] if mode & 0o077 else []
+
+
+def _opened(
+    wrapper: KeyWrapper, stored: Mapping[str, str], purpose: Purpose, version: int, folder: Path
+) -> bytes:
+    try:
+        wrapped = base64.b64decode(stored[purpose.value], validate=True)
+        return wrapper.unwrap(wrapped, context=_context(purpose, version))
+    except (KeyError, ValueError, SealError) as error:
+        raise ConfigurationError(
+            f"the {purpose} key in {folder / PURPOSES_FILE} does not open with {KEY_FILE}",
+            remedy="Restore both files from the same backup of the keys folder",
+        ) from error
 
 
 def _context(purpose: Purpose, version: int) -> bytes:
@@ -165,7 +184,9 @@ def _read_key_file(path: Path) -> bytes:
 def _read_purposes(path: Path) -> dict[str, dict[str, str]]:
     try:
         stored: dict[str, dict[str, str]] = json.loads(path.read_bytes())
-        if not stored or not all(isinstance(keys, dict) for keys in stored.values()):
+        if not stored or not all(
+            number.isdigit() and isinstance(keys, dict) for number, keys in stored.items()
+        ):
             raise ValueError  # noqa: TRY301 - one remedy for every fault of this file
     except (OSError, ValueError, AttributeError):
         raise ConfigurationError(

@@ -12,7 +12,7 @@ import structlog
 from core.errors import ServiceError
 
 _QUIET = ("dbos", "pynetdicom", "pydicom", "alembic", "sqlalchemy", "uvicorn", "highdicom")
-"""Libraries whose lines may quote what they were given; only their warnings pass, without values."""
+"""Libraries whose lines may quote what they were given; only their errors pass."""
 
 
 def configure_logs(role: str, *, level: int = logging.INFO) -> None:

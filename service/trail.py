@@ -1,6 +1,6 @@
 """The audit trail of this process: events by their triggers, sealed for the outbox.
 
-Everything in the service that touches patient data says so here, in one line; the outbox record goes
+Whatever touches patient data says so here, in one line; the outbox record goes
 into the transaction of what it records.
 """
 
@@ -9,11 +9,41 @@ from dataclasses import dataclass, field
 
 from audit import triggers
 from audit.events import AuditEvent, Participant, Stamp, Stamper, repeatable_id
-from audit.parties import StudyContent, application, count_sop_classes, person, remote_ae
+from audit.parties import (
+    NOBODY,
+    Search,
+    StudyContent,
+    application,
+    count_sop_classes,
+    person,
+    remote_ae,
+    subject,
+)
 from audit.records import RecordSealer, SealedRecord
-from audit.vocabulary import Action, Decision, Outcome
+from audit.vocabulary import Action, Alert, Decision, Outcome
 from core.clock import Clock
 from core.model import Instance, RemoteAE, RevisionKey, StudyIdentity
+
+VERIFICATION = "1.2.840.10008.1.1"
+"""SOP Class UID of C-ECHO. Source: PS3.4 Annex A."""
+
+
+UNKNOWN_STUDY = StudyIdentity(NOBODY, "", "", "", "", "")
+"""The study of an object that could not be read."""
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """How an association ended, as far as one study is concerned."""
+
+    how: str
+    """`released`, `aborted` or `lost`."""
+    duplicates: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the peer said that it was done."""
+        return self.how == "released"
 
 
 @dataclass(frozen=True)
@@ -31,7 +61,7 @@ class Trail:
 
     @property
     def ours(self) -> Participant:
-        """This process as a participant."""
+        """Our process as a participant."""
         return application(f"{self.source_id}/{self.role}", ae_titles=(self.ae_title,))
 
     def seal(self, event: AuditEvent) -> SealedRecord:
@@ -54,9 +84,7 @@ class Trail:
         association_id: str,
         identity: StudyIdentity,
         instances: Sequence[Instance],
-        *,
-        ending: str,
-        is_whole: bool,
+        ending: Transfer,
     ) -> SealedRecord:
         """Say what one association brought of one study (110104), once for each."""
         content = StudyContent(identity, count_sop_classes(instances))
@@ -65,10 +93,40 @@ class Trail:
             remote_ae(peer),
             self.ours,
             (content,),
-        ).noting(Ending=ending, NumberOfInstances=str(len(instances)))
-        if not is_whole:
-            event = event.ended(Outcome.MINOR_FAILURE, f"the association ended {ending}")
+        ).noting(Ending=ending.how, NumberOfInstances=len(instances), Duplicates=ending.duplicates)
+        if not ending.is_whole:
+            event = event.ended(Outcome.MINOR_FAILURE, f"the association was {ending.how}")
         return self.seal(event)
+
+    def not_received(self, peer: RemoteAE, sop_class_uid: str, reason: str) -> SealedRecord:
+        """Say that an object was not stored, and why."""
+        content = StudyContent(UNKNOWN_STUDY)
+        event = triggers.instances_transferred(self.stamp(), remote_ae(peer), self.ours, (content,))
+        failed = event.ended(Outcome.SERIOUS_FAILURE, reason)
+        return self.seal(failed.noting(SOPClassUID=sop_class_uid))
+
+    def verified(self, peer: RemoteAE) -> SealedRecord:
+        """Say that a peer asked whether we are here (C-ECHO)."""
+        search = Search(b"C-ECHO", VERIFICATION)
+        return self.seal(triggers.query(self.stamp(), remote_ae(peer), self.ours, search))
+
+    def refused(self, calling: str, called: str, address: str, reason: str) -> SealedRecord:
+        """Say that somebody was not let in (110113, node authentication)."""
+        node = application(calling, ae_titles=(calling,) if calling else (), address=address)
+        event = triggers.security_alert(
+            self.stamp(),
+            Alert.NODE_AUTHENTICATION,
+            reason,
+            reporters=(self.ours,),
+            performers=(node,),
+            subjects=(subject(address, reason, is_node=True),),
+        )
+        refusal = event.ended(Outcome.MINOR_FAILURE, reason)
+        return self.seal(refusal.noting(CalledAETitle=called))
+
+    def listening(self, *, is_attached: bool) -> SealedRecord:
+        """Say that the listener went up or down (110108)."""
+        return self.seal(triggers.network_entry(self.stamp(), self.ours, is_attached=is_attached))
 
     def accessed(
         self,
@@ -87,7 +145,7 @@ class Trail:
             (content,),
             action=Action.CREATE if made else Action.READ,
         )
-        return self.seal(event.noting(Purpose=what, Revision=str(revision.number)))
+        return self.seal(event.noting(Purpose=what, Revision=revision.number))
 
     def decided(
         self,
@@ -103,7 +161,7 @@ class Trail:
         event = triggers.pipeline_decided(
             self.stamp(), decision, who, StudyContent(identity), rule=rule
         )
-        return self.seal(event.noting(Revision=str(revision.number)))
+        return self.seal(event.noting(Revision=revision.number))
 
     def sending(
         self,
@@ -139,7 +197,7 @@ class Trail:
             self.ours,
             remote_ae(destination, is_requestor=False),
             (content,),
-        ).noting(NumberOfInstances=str(len(instances)), Failed=str(failed))
+        ).noting(NumberOfInstances=len(instances), Failed=failed)
         if failed:
             event = event.ended(Outcome.MINOR_FAILURE, f"{failed} objects were not stored")
         return self.seal(event)

@@ -4,8 +4,10 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
+from core.clock import utc_now
 from core.errors import InputError, ServiceError, UnavailableError
 from core.model import RevisionKey, StudyKey
 from service.engine import Engine
@@ -21,7 +23,6 @@ class Recorder:
     def __init__(self, failures: dict[str, list[Exception]] | None = None) -> None:
         self.calls: list[str] = []
         self.given_up: list[str] = []
-        self.delays: list[float | None] = []
         self.done = threading.Event()
         self._failures = failures or {}
 
@@ -51,11 +52,12 @@ class Recorder:
         self.given_up.append(str(error))
         self.done.set()
 
-    def attempt(self, revision: RevisionKey, destination: str, attempt: int) -> float | None:
-        self.calls.append(f"{destination} {attempt}")
-        if attempt == 3:
+    def attempt(self, revision: RevisionKey, destination: str) -> datetime | None:
+        self.calls.append(destination)
+        if len(self.calls) == 3:
             self.done.set()
-        return 0.01 if attempt < 3 else None
+            return None
+        return utc_now()
 
 
 @contextmanager
@@ -137,6 +139,6 @@ def test_a_study_that_is_submitted_twice_runs_once(tmp_path: Path) -> None:
 def test_the_next_attempt_of_a_delivery_is_enqueued(tmp_path: Path) -> None:
     recorder = Recorder()
     with running(recorder, tmp_path) as engine:
-        engine.submit_delivery(REVISION, "pacs", attempt=1)
+        engine.submit_delivery(REVISION, "pacs", due=utc_now(), now=utc_now())
         assert recorder.done.wait(30)
-    assert recorder.calls == ["pacs 1", "pacs 2", "pacs 3"]
+    assert recorder.calls == ["pacs", "pacs", "pacs"]

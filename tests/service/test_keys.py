@@ -11,12 +11,13 @@ from service.keys import KEY_FILE, PURPOSES_FILE, Purpose, create_keys, key_faul
 def test_keys_open_again_as_they_were_made(tmp_path: Path) -> None:
     create_keys(tmp_path / "keys")
     first, second = load_keys(tmp_path / "keys"), load_keys(tmp_path / "keys")
-    assert first.purposes == second.purposes
+    assert first.versions == second.versions
 
 
 def test_no_two_purposes_share_a_key(tmp_path: Path) -> None:
     create_keys(tmp_path)
-    assert len(set(load_keys(tmp_path).purposes.values())) == len(Purpose)
+    keyring = load_keys(tmp_path)
+    assert len({keyring.key(purpose) for purpose in Purpose}) == len(Purpose)
 
 
 def test_keys_are_never_replaced(tmp_path: Path) -> None:
@@ -57,4 +58,4 @@ def test_a_damaged_purposes_file_is_refused(tmp_path: Path, content: bytes) -> N
 def test_a_keyring_does_not_show_its_keys(tmp_path: Path) -> None:
     create_keys(tmp_path)
     keyring = load_keys(tmp_path)
-    assert not any(repr(key) in repr(keyring) for key in keyring.purposes.values())
+    assert not any(repr(key) in repr(keyring) for key in keyring.versions[1].values())

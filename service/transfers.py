@@ -1,0 +1,98 @@
+"""What associations brought, for the audit log: told at their end, or after a crash."""
+
+from dataclasses import dataclass
+
+from archive.archive import Archive
+from archive.database import Transaction
+from core.clock import Clock
+from core.errors import ServiceError
+from dicom_node.ports import AssociationOrigin, Ending, IncomingObject, Refusal
+from service.completeness import OpenAssociations
+from service.trail import Trail, Transfer
+
+
+@dataclass(frozen=True)
+class Transfers:
+    """Derives "instances transferred" (110104) from the custody of each instance."""
+
+    archive: Archive
+    trail: Trail
+    clock: Clock
+
+    def report(self, tx: Transaction, association_id: str, how: str) -> None:
+        """Record what an association brought of each study; to repeat it changes nothing."""
+        archive, now = self.archive, self.clock()
+        arrivals = archive.arrivals.of_association(tx, association_id)
+        stored = archive.catalogue.brought(tx, association_id)
+        for study_key in dict.fromkeys(arrival.study_key for arrival in arrivals):
+            brought = [arrival for arrival in arrivals if arrival.study_key == study_key]
+            transfer = Transfer(how, sum(arrival.duplicates for arrival in brought))
+            record = self.trail.received(
+                brought[0].peer,
+                association_id,
+                archive.catalogue.study(tx, study_key).identity,
+                [one.instance for one in stored.get(study_key, ())],
+                transfer,
+            )
+            archive.outbox.add(tx, record.event_id, record.sealed, at=now)
+        archive.arrivals.mark_reported(tx, association_id, at=now)
+
+    def report_lost(self, associations: OpenAssociations) -> int:
+        """Record the transfers of associations whose process died; return how many."""
+        with self.archive.snapshot() as tx:
+            lost = associations.lost(tx, self.clock())
+        for association_id in lost:
+            with self.archive.transaction() as tx:
+                self.report(tx, association_id, Ending.LOST.value)
+        return len(lost)
+
+
+@dataclass(frozen=True)
+class NodeWatch:
+    """The node's observer: leases for completeness, records for the auditor."""
+
+    archive: Archive
+    trail: Trail
+    associations: OpenAssociations
+    transfers: Transfers
+    clock: Clock
+
+    def opened(self, origin: AssociationOrigin) -> None:
+        """Note that an association is open; completeness waits for it."""
+        with self.archive.transaction() as tx:
+            self.associations.opened(tx, origin.association_id, self.clock())
+
+    def alive(self, origin: AssociationOrigin) -> None:
+        """Note that an association still lives."""
+        self.opened(origin)
+
+    def closed(self, origin: AssociationOrigin, how: Ending, stored: int, failed: int) -> None:  # noqa: ARG002 - failures have records of their own
+        """Note that an association ended, and record what it brought."""
+        with self.archive.transaction() as tx:
+            self.associations.closed(tx, origin.association_id)
+            self.transfers.report(tx, origin.association_id, how.value)
+
+    def refused(self, refusal: Refusal) -> None:
+        """Record that somebody was not let in."""
+        record = self.trail.refused(
+            refusal.calling_ae_title,
+            refusal.called_ae_title,
+            refusal.address,
+            f"{refusal.reason.value}. {refusal.remedy}",
+        )
+        with self.archive.transaction() as tx:
+            self.archive.outbox.add(tx, record.event_id, record.sealed, at=self.clock())
+
+    def echoed(self, origin: AssociationOrigin) -> None:
+        """Record a verification."""
+        record = self.trail.verified(origin.peer)
+        with self.archive.transaction() as tx:
+            self.archive.outbox.add(tx, record.event_id, record.sealed, at=self.clock())
+
+    def failed_store(
+        self, origin: AssociationOrigin, incoming: IncomingObject, error: ServiceError
+    ) -> None:
+        """Record that an object was not stored."""
+        record = self.trail.not_received(origin.peer, incoming.sop_class_uid, error.message)
+        with self.archive.transaction() as tx:
+            self.archive.outbox.add(tx, record.event_id, record.sealed, at=self.clock())

@@ -1,0 +1,193 @@
+"""The `worker` role: completeness, the pipeline, deliveries, and the audit sequencer."""
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+from core.errors import ServiceError
+from dicom_node.settings import Priority
+from imaging.decode import Decoder
+from inference.client import ReaderClient
+from inference.registry import SHIPPED, Registry
+from results.provenance import Equipment
+from service.completeness import Completeness, OpenAssociations
+from service.delivery import Delivery
+from service.engine import Engine
+from service.foundation import Foundation
+from service.keys import Purpose
+from service.logs import describe
+from service.sequencer import Sequencer
+from service.settings import Installation
+from service.steps import StudySteps
+from service.steps.border import Check
+from service.steps.conclusion import Conclude
+from service.steps.objects import Encode
+from service.steps.readings import Infer
+from service.steps.released import Release
+from service.steps.subject import Tools
+from service.sweep import Sweep
+from service.transfers import Transfers
+from service.wiring.process import on_signal, role
+
+log = logging.getLogger(__name__)
+
+SEQUENCE_INTERVAL_S = 0.5
+CAPTURE_IDLE_S = 60.0
+"""Decoders of captures end after so long without work, to give their memory back."""
+WORKFLOWS_FILE = "workflows.db"
+
+
+def run(installation: Installation) -> None:
+    """Work until a signal ends it; what is unfinished is taken up at the next start."""
+    stopping = threading.Event()
+    on_signal(stopping.set)
+    with role(installation, "worker") as foundation:
+        settings = installation.settings
+        limits = settings.inference.decoder.model_copy(
+            update={"idle_s": CAPTURE_IDLE_S, "children": 1}
+        )
+        with Decoder(limits.limits()) as decoder:
+            _work(foundation, decoder, stopping)
+
+
+def _work(foundation: Foundation, decoder: Decoder, stopping: threading.Event) -> None:
+    settings = foundation.installation.settings
+    tools = Tools(
+        foundation.archive,
+        foundation.keyring,
+        settings,
+        foundation.trail,
+        foundation.clock,
+    )
+    models = registry(foundation.installation)
+    conclude = Conclude(tools)
+    steps = StudySteps(
+        deidentify=Release(tools, models).deidentify,
+        infer=Infer(tools, models, reader(foundation)).infer,
+        encode=Encode(tools, decoder, equipment(tools)).encode,
+        check=Check(tools).check,
+        enqueue_deliveries=conclude.enqueue_deliveries,
+    )
+    delivery = Delivery(
+        archive=foundation.archive,
+        settings=settings.delivery,
+        ae_title=settings.dicom_node.ae_title,
+        trail=foundation.trail,
+        clock=foundation.clock,
+    )
+    engine = Engine(
+        settings.pipeline,
+        database=workflows_file(foundation.installation),
+        steps=steps,
+        failures=conclude,
+        deliverer=delivery,
+        clock=foundation.clock,
+    )
+    sequencer = Sequencer(
+        foundation.archive,
+        foundation.audit_settings,
+        signing_key=foundation.keyring.key(Purpose.AUDIT_SIGNING),
+        owner=f"{socket.gethostname()}/{os.getpid()}",
+        clock=foundation.clock,
+    )
+    engine.launch()
+    sweep = build_sweep(foundation, engine, conclude)
+    threads = [
+        _repeat("sequencer", sequencer.run_once, SEQUENCE_INTERVAL_S, stopping),
+        _repeat("sweep", sweep.run_once, settings.completeness.check_interval_s, stopping),
+        _once("upkeep", lambda: _tidy(foundation)),
+    ]
+    stopping.wait()
+    engine.stop()
+    for thread in threads[:2]:
+        thread.join(10)
+    sequencer.run_once()
+    sequencer.close()
+
+
+def build_sweep(foundation: Foundation, engine: Engine, failures: Conclude) -> Sweep:
+    """Return the sweep of an opened installation."""
+    settings = foundation.installation.settings
+    archive, trail = foundation.archive, foundation.trail
+    return Sweep(
+        archive=archive,
+        engine=engine,
+        completeness=Completeness(archive, trail, settings.completeness),
+        associations=OpenAssociations(archive, settings.completeness.association_lease_s),
+        transfers=Transfers(archive, trail, foundation.clock),
+        failures=failures,
+        stat_peers=frozenset(
+            peer.name for peer in settings.dicom_node.peers if peer.priority is Priority.STAT
+        ),
+        clock=foundation.clock,
+    )
+
+
+def registry(installation: Installation) -> Registry:
+    """Return the models of an installation: the shipped ones and its own."""
+    folders = installation.settings.inference.package_folders
+    return Registry((SHIPPED, *(installation.path(folder) for folder in folders)))
+
+
+def reader(foundation: Foundation) -> ReaderClient:
+    """Return the way to the reader."""
+    settings = foundation.installation.settings.inference
+    return ReaderClient(
+        foundation.installation.path(settings.socket), timeout_s=settings.request_timeout_s
+    )
+
+
+def equipment(tools: Tools) -> Equipment:
+    """Return how results name this installation."""
+    return Equipment(
+        software_version=version("second-reader"),
+        device_serial_number=tools.settings.audit.source_id,
+    )
+
+
+def workflows_file(installation: Installation) -> Path:
+    """Return where the engine keeps its workflows by default."""
+    return installation.path(installation.settings.archive.folder) / WORKFLOWS_FILE
+
+
+def _repeat(
+    name: str, action: Callable[[], object], interval_s: float, stopping: threading.Event
+) -> threading.Thread:
+    """Call `action` again and again; a failure is logged and waited out, a defect as well."""
+
+    def loop() -> None:
+        while not stopping.wait(interval_s):
+            try:
+                action()
+            except ServiceError as error:
+                log.warning("%s: %s", name, error)
+            except Exception as error:  # noqa: BLE001 - the boundary of a background thread
+                log.error("%s: a defect: %s", name, describe(error))  # noqa: TRY400 - no values
+
+    thread = threading.Thread(target=loop, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+def _once(name: str, action: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=action, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+def _tidy(foundation: Foundation) -> None:
+    """Remove what was never acknowledged; sound the alarm for what is missing."""
+    grace_s = foundation.installation.settings.archive.orphan_grace_s
+    try:
+        report = foundation.archive.upkeep.sweep(
+            now=foundation.clock().timestamp(), grace_s=grace_s
+        )
+    except ServiceError as error:
+        log.warning("objects and rows could not be compared: %s", error)
+        return
+    for missing in report.missing:
+        log.error("study %s: a sealed object is missing", missing.study_key)
