@@ -35,9 +35,9 @@ def main() -> None:
     """Run the nursery until its parent is gone."""
     control = socket.socket(fileno=int(sys.argv[1]))
     limits = DecoderLimits(**json.loads(sys.argv[2]))
-    for limit in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
-        resource.setrlimit(limit, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _import_decoders()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # imports may cache what they compiled
     gc.freeze()
     children: set[int] = set()
     try:

@@ -49,6 +49,7 @@ def read_object(part10: BinaryIO) -> Dataset:
             "the object names no transfer syntax",
             remedy="Send Part 10 files with a file meta group",
         )
+    dataset.buffer = None  # it holds on to the file, whose pixels are in the data set now
     return dataset
 
 

@@ -7,7 +7,8 @@ lie on disk: whoever names the digest names exactly one behaviour.
 
 import hashlib
 import shutil
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
 
@@ -165,7 +166,9 @@ class ModelCard(_Part):
     performance: tuple[Performance, ...] = ()
 
     @model_validator(mode="after")
-    def _labels_differ(self) -> Self:
+    def _names_differ(self) -> Self:
+        if self.weights.file == CARD_FILE:
+            raise ValueError("the weights cannot be the card itself")
         if len({label.name for label in self.labels}) != len(self.labels):
             raise ValueError("two labels have the same name")
         return self
@@ -218,26 +221,44 @@ def load_package(folder: Path) -> ModelPackage:
     """
     text = _read_card(folder / CARD_FILE)
     card = parse_card(text, folder / CARD_FILE)
-    weights = folder / card.weights.file
-    package = hashlib.sha256(len(text).to_bytes(8, "big") + text)
+    package = ModelPackage(folder, card, digest="")
+    whole = hashlib.sha256(len(text).to_bytes(8, "big") + text)
+    for chunk in _checked_weights(package):
+        whole.update(chunk)
+    return replace(package, digest=whole.hexdigest())
+
+
+def read_weights(package: ModelPackage) -> bytes:
+    """Return the weights, checked once more: what is loaded is what the digest names.
+
+    Raises
+    ------
+    ModelPackageError
+        If they changed since the package was read.
+    """
+    return b"".join(_checked_weights(package))
+
+
+def _checked_weights(package: ModelPackage) -> Iterator[bytes]:
+    """Yield the weights in pieces, and refuse them at the end if they are not the card's."""
+    weights, expected = package.weights, package.card.weights.sha256
     found = hashlib.sha256()
     try:
         with weights.open("rb") as source:
             while chunk := source.read(_CHUNK_BYTES):
                 found.update(chunk)
-                package.update(chunk)
+                yield chunk
     except OSError as error:
         raise ModelPackageError(
             f"the weights {weights} cannot be read ({error.strerror})",
             remedy="Fetch the whole package again",
         ) from None
-    if found.hexdigest() != card.weights.sha256:
+    if found.hexdigest() != expected:
         raise ModelPackageError(
             f"the weights {weights} are not those of {CARD_FILE}: their SHA-256 is "
-            f"{found.hexdigest()}, not {card.weights.sha256}",
+            f"{found.hexdigest()}, not {expected}",
             remedy="Fetch the whole package again; there is no fallback to other weights",
         )
-    return ModelPackage(folder, card, package.hexdigest())
 
 
 def parse_card(text: bytes | str, source: Path) -> ModelCard:

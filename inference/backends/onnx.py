@@ -1,13 +1,12 @@
 """ONNX Runtime on the CPU."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
 from inference.errors import ModelFailedError, ModelPackageError
-from inference.package import ModelCard, ModelPackage
+from inference.package import ModelCard, ModelPackage, read_weights
 from inference.ports import Tensor
 
 _FIXED_COLUMNS = {"yolo_end_to_end": 6}
@@ -19,7 +18,7 @@ class OnnxBackend:
 
     def __init__(self, package: ModelPackage, *, threads: int) -> None:
         self._name = package.card.name
-        self._session = _session(package.weights, threads)
+        self._session = _session(package, threads)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if len(inputs) != 1 or not outputs:
             raise ModelPackageError(
@@ -83,7 +82,7 @@ def check_output(package: ModelPackage, shape: tuple[int, ...]) -> None:
         )
 
 
-def _session(weights: Path, threads: int) -> ort.InferenceSession:
+def _session(package: ModelPackage, threads: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -91,12 +90,13 @@ def _session(weights: Path, threads: int) -> ort.InferenceSession:
     options.enable_cpu_mem_arena = False  # it never gives back what the largest batch took
     # A thread that spins while it waits takes the core from the decoders.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    weights = read_weights(package)
     try:
         return ort.InferenceSession(
-            str(weights), sess_options=options, providers=["CPUExecutionProvider"]
+            weights, sess_options=options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:
         raise ModelPackageError(
-            f"{weights} is no ONNX network that can be loaded ({type(error).__name__})",
+            f"{package.weights} is no ONNX network that can be loaded ({type(error).__name__})",
             remedy="Fetch the whole package again; there is no fallback to other weights",
         ) from error

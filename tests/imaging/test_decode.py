@@ -3,6 +3,8 @@
 import csv
 import io
 from collections.abc import Iterator
+from contextlib import suppress
+from random import Random
 
 import numpy as np
 import pytest
@@ -118,3 +120,22 @@ def test_every_readable_file_of_the_corpus_is_shown_and_the_others_are_refused_b
             wrong.append(f"{row['file']}: {shown} frames of {expected}")
     assert rows
     assert wrong == []
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_damaged_objects_end_in_pixels_or_in_a_refusal(decoder: Decoder, seed: int) -> None:
+    """Nothing but our own errors escapes, whatever bytes come."""
+    random = Random(seed)
+    names = ["transfer_syntax", "photometric_bits", "objects", "modality"]
+    files = sorted(
+        path
+        for name in names
+        for path in (data_folder() / "dicom" / name).rglob("*.dcm")
+        if path.stat().st_size < 100_000
+    )
+    for _ in range(15):
+        damaged = bytearray(random.choice(files).read_bytes())
+        for _ in range(random.choice([1, 3, 30])):
+            damaged[random.randrange(len(damaged))] = random.randrange(256)
+        with suppress(InputError):
+            decoder.display_frames(damaged[: random.randrange(len(damaged)) or None])

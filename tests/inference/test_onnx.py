@@ -10,7 +10,7 @@ from core.codes import LESION
 from core.findings import Box
 from inference.errors import ModelFailedError, ModelPackageError
 from inference.model import load_model
-from inference.package import InputContract, Label, OutputContract
+from inference.package import InputContract, Label, OutputContract, write_package
 from inference.preprocessing import model_input
 from tests.support.detector import bright_cells_package, picture_with_cells
 
@@ -59,7 +59,15 @@ def test_weights_that_do_not_fit_their_card_are_refused(
 def test_weights_that_are_no_network_are_refused(tmp_path: Path) -> None:
     package = bright_cells_package(tmp_path / "cells")
     package.weights.write_bytes(b"nothing")
+    package = write_package(package.folder, package.card, package.weights)
     with pytest.raises(ModelPackageError, match=r"cells\.onnx is no ONNX network"):
+        load_model(package, threads=1)
+
+
+def test_weights_that_changed_since_they_were_checked_are_refused(tmp_path: Path) -> None:
+    package = bright_cells_package(tmp_path / "cells")
+    package.weights.write_bytes(b"nothing")
+    with pytest.raises(ModelPackageError, match=r"cells\.onnx are not those of"):
         load_model(package, threads=1)
 
 
