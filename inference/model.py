@@ -1,6 +1,5 @@
 """A model that is loaded: display values in, detections out."""
 
-import os
 import queue
 import threading
 import time
@@ -13,13 +12,13 @@ from numpy.typing import NDArray
 
 from core.findings import Finding, FrameReference
 from imaging.facts import Window, WindowKind
+from inference.backends import load_backend
 from inference.package import FixedWindow, ModelPackage
 from inference.ports import Backend
 from inference.postprocessing import Detection, detections
 from inference.preprocessing import model_input
 
 T = TypeVar("T")
-_MOST_THREADS = 4
 
 
 class Model:
@@ -128,11 +127,4 @@ def load_model(package: ModelPackage, *, threads: int = 0) -> Model:
     ModelPackageError
         If the weights are not what the card says.
     """
-    from inference.backends.onnx import OnnxBackend
-
-    return Model(package, OnnxBackend(package, threads=threads or available_threads()))
-
-
-def available_threads() -> int:
-    """Return how many processor threads a model gets where nothing else is said."""
-    return min(_MOST_THREADS, len(os.sched_getaffinity(0)))
+    return Model(package, load_backend(package, threads=threads))
