@@ -10,7 +10,8 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import UID
 
 from core.findings import Conclusion
-from results.conformance import Border, check_object, check_results
+from results import sr_conformance
+from results.conformance import STATEMENTS, Border, check_object, check_results
 from results.encoder import encode
 from results.errors import BorderError
 from results.sr_conformance import children, concept, content, groups
@@ -204,6 +205,12 @@ def test_a_broken_report_is_refused_by_name(statement: str, mutate: Mutation) ->
 @pytest.mark.parametrize(("statement", "mutate"), [*ALL_KINDS, *CAPTURES])
 def test_a_broken_capture_is_refused_by_name(statement: str, mutate: Mutation) -> None:
     assert refused(mutant(CAPTURE, mutate), sentry()) == statement
+
+
+def test_every_statement_has_a_mutant() -> None:
+    named = {name for name, _ in STATEMENTS} | set(sr_conformance.STATEMENTS)
+    broken = {name for name, _ in (*ALL_KINDS, *REPORTS, *CAPTURES)}
+    assert named - broken == {"R3"}  # has a test of its own
 
 
 def test_an_unknown_identity_lets_nothing_pass() -> None:

@@ -33,6 +33,8 @@ class Verdict:
     errors: tuple[str, ...]
     said: str
     """Everything, for the one who must mend it."""
+    crashed: bool = False
+    """Whether the judge died of it."""
 
     @property
     def attributes(self) -> frozenset[str]:
@@ -82,4 +84,5 @@ def _keyword(error: str) -> str:
 def _verdict(command: Sequence[str], word: str) -> Verdict:
     done = subprocess.run(command, capture_output=True, check=False, timeout=300)
     said = (done.stdout + done.stderr).decode(errors="replace")
-    return Verdict(tuple(line for line in said.splitlines() if line.startswith(word)), said)
+    errors = tuple(line for line in said.splitlines() if line.startswith(word))
+    return Verdict(errors, said, crashed=done.returncode < 0)
