@@ -35,6 +35,7 @@ _DASH = "\N{EM DASH} "
 _ED25519 = b"\x01"
 _TIME = "time "
 _TEXT_LINES = 4
+_SIGNATURE_BYTES = 4 + 64
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,8 @@ def read_note(note: str, public_key: Ed25519PublicKey) -> str:
     if not separator:
         raise CheckpointError("a signed note has no signature")
     for line in signatures.split("\n"):
-        name, _, encoded = line.removeprefix(_DASH).partition(" ")
-        signature = _decoded(encoded)
-        if signature[:4] == _key_id(name, public_key):
+        signature = _signature(line)
+        if signature[:4] == _key_id(_signer_name(line), public_key):
             return _checked(text, signature[4:], public_key)
     raise CheckpointError("a signed note is not signed by the key given")
 
@@ -129,7 +129,7 @@ def split_checkpoints(text: str) -> Iterator[str]:
     """
     lines = text.split("\n")[:-1]
     for at, line in enumerate(lines):
-        if line.startswith(_DASH) and at > _TEXT_LINES and not lines[at - 1]:
+        if at > _TEXT_LINES and not lines[at - 1] and len(_signature(line)) >= _SIGNATURE_BYTES:
             yield "\n".join((*lines[at - 1 - _TEXT_LINES : at + 1], ""))
 
 
@@ -203,7 +203,13 @@ def _key_id(name: str, public_key: Ed25519PublicKey) -> bytes:
     return hashlib.sha256(name.encode() + b"\n" + _ED25519 + raw).digest()[:4]
 
 
-def _decoded(encoded: str) -> bytes:
+def _signer_name(line: str) -> str:
+    return line.removeprefix(_DASH).partition(" ")[0]
+
+
+def _signature(line: str) -> bytes:
+    """Return key id and signature of a signature line; nothing if it is none."""
+    encoded = line.removeprefix(_DASH).partition(" ")[2] if line.startswith(_DASH) else ""
     try:
         return base64.b64decode(encoded, validate=True)
     except binascii.Error:

@@ -117,13 +117,20 @@ def _checked(bundle: zipfile.ZipFile, public_key: Ed25519PublicKey) -> BundleRep
         raise BrokenChainError("this is an export of another format")
     for line in digests:
         expected, _, name = line.partition("  ")
-        with bundle.open(name) as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != expected:
-                raise BrokenChainError(f"{name} in the bundle was changed")
+        if _digest(bundle, name) != expected:
+            raise BrokenChainError(f"{name} in the bundle was changed")
     notes = split_checkpoints(bundle.read(_CHECKPOINTS).decode())
     checkpoints = [read_checkpoint(note, public_key) for note in notes]
     records, proven = _replayed(bundle, checkpoints)
     return BundleReport(records, datetime.fromisoformat(time.removeprefix("time ")), proven)
+
+
+def _digest(bundle: zipfile.ZipFile, name: str) -> str:
+    digest = hashlib.sha256()
+    with bundle.open(name) as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _replayed(bundle: zipfile.ZipFile, checkpoints: list[Checkpoint]) -> tuple[int, int]:

@@ -182,10 +182,11 @@ class AuditLog:
 
     def close(self) -> None:
         """Close the log and let others append."""
-        try:
-            self._ids.flush(self.size, self.root())
-        except sqlite3.Error:
-            _log.exception("the index of event ids was not saved; the next start does it")
+        if not self._failed:  # else the index may lack what the log holds
+            try:
+                self._ids.flush(self.size, self.root())
+            except sqlite3.Error:
+                _log.exception("the index of event ids was not saved; the next start does it")
         self._ids.close()
         for file in (self._entries, self._hashes, self._lock):
             os.close(file)

@@ -41,7 +41,8 @@ def dicom_message(event: AuditEvent, source_id: str) -> bytes:
     _element(source, "AuditSourceTypeCode", **{"csd-code": _APPLICATION_SERVER})
     for thing in (*event.objects, _record_object(event)):
         _object(message, thing)
-    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(message, encoding="utf-8")
+    text: bytes = tostring(message, encoding="utf-8")
+    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + text
 
 
 def _record_object(event: AuditEvent) -> ParticipantObject:

@@ -49,10 +49,10 @@ class RecordSealer:
         MalformedEventError
             If it lacks what its kind must have.
         """
-        context, plaintext = _context(event.event_id), dump_record(require_whole(event))
-        return SealedRecord(
-            event.event_id, seal(self._record_key(context), plaintext, context=context)
-        )
+        require_whole(event)
+        context = _context(event.event_id)
+        sealed = seal(self._record_key(context), dump_record(event), context=context)
+        return SealedRecord(event.event_id, sealed)
 
     def open(self, record: SealedRecord) -> AuditEvent:
         """Open a record.

@@ -183,13 +183,15 @@ def read_entries(folder: Path, start: int = 0) -> Iterator[tuple[int, bytes]]:
     BrokenChainError
         If a segment is missing, or ends early although another follows.
     """
-    position = None
     segments = find_segments(folder)
-    for segment, following in zip(segments, [*segments[1:], None], strict=True):
-        if following is not None and following.first <= start:
-            continue
+    at = [i for i, segment in enumerate(segments) if segment.first <= start]
+    position = None
+    for segment in segments[at[-1] if at else 0 :]:
         if position not in {None, segment.first}:
-            raise BrokenChainError(f"the log breaks before {segment.path.name}")
+            raise BrokenChainError(
+                f"the log breaks before {segment.path.name}",
+                remedy="Run `second-reader audit verify`",
+            )
         position = segment.first
         for entry in segment.frames():
             if position >= start:

@@ -184,7 +184,10 @@ class _Walk:
             self.faults.append(str(error))
             return False
         if header.first != self.tree.size:
-            self.faults.append(f"entries from {self.tree.size} to {header.first - 1} are not there")
+            self.faults.append(
+                f"{segment.path.name} follows on {header.first} entries, but {self.tree.size} "
+                "are before it"
+            )
             return False
         if header.peaks != self.tree.peaks:
             self.faults.append(f"{segment.path.name} was not written after what is before it")
@@ -278,10 +281,8 @@ class _Findings:
             return BadPlace(at, at + 1)
         if not bad:
             return None
-        if self.walk.tree.size < bad[0]:
-            return BadPlace(self.walk.tree.size, self.walk.tree.size + 1)
         good = max((c.size for c in signed if self._agrees(c) and c.size < bad[0]), default=0)
-        return BadPlace(good, bad[0])
+        return BadPlace(good, min(bad[0], self.walk.tree.size + 1))
 
     def _is_told_by_notes(self, at: int, signed: Sequence[Checkpoint]) -> bool:
         """Whether the note of this entry is the signed one, or nothing better is known."""

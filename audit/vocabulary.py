@@ -11,8 +11,8 @@ class Coded(Enum):
 
     code: Code
 
-    def __new__(cls, value: str, scheme: str, meaning: str) -> Self:
-        """Make one term of the list."""
+    def __new__(cls, value: str, scheme: str = "", meaning: str = "") -> Self:
+        """Make one term of the list; called with a code value alone, find it."""
         term = object.__new__(cls)
         term._value_ = value
         term.code = Code(value, scheme, meaning)
