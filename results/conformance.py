@@ -85,13 +85,16 @@ def check_results(objects: Iterable[bytes], border: Border) -> None:
     BorderError
         Naming the first statement that an object, or the set of them, breaks.
     """
-    read_again = [check_object(part10, border) for part10 in objects]
-    classes = [str(each.dataset.SOPClassUID) for each in read_again]
+    classes: set[str] = set()
+    uids: set[str] = set()
+    for part10 in objects:
+        dataset = check_object(part10, border).dataset
+        if str(dataset.SOPInstanceUID) in uids:
+            raise BorderError("A2", "two results have one SOP Instance UID")
+        classes.add(str(dataset.SOPClassUID))
+        uids.add(str(dataset.SOPInstanceUID))
     if SECONDARY_CAPTURE in classes and COMPREHENSIVE_3D_SR not in classes:
         raise BorderError("A11", "a capture is the only result")
-    uids = [str(each.dataset.SOPInstanceUID) for each in read_again]
-    if len(set(uids)) != len(uids):
-        raise BorderError("A2", "two results have one SOP Instance UID")
 
 
 def check_object(part10: bytes, border: Border) -> Reread:

@@ -1,7 +1,9 @@
 """Where a result comes from: its source instances, its algorithm, its equipment, its UIDs."""
 
 import json
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass, field
 from datetime import datetime, timedelta, timezone
 from enum import StrEnum
 from typing import BinaryIO, Self
@@ -12,7 +14,7 @@ from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
 from core.clock import format_da, format_tm
-from core.findings import Algorithm, Reading
+from core.findings import Algorithm, Box, Finding, Reading
 from core.model import InstanceKey, RevisionKey
 from core.uids import keyed_uid
 from results.errors import NotEncodableError
@@ -41,6 +43,7 @@ _INDEX = (
     "LossyImageCompressionRatio",
     "LossyImageCompressionMethod",
 )
+_REQUIRED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 _LOSSY = frozenset(
     (
         "1.2.840.10008.1.2.4.50",
@@ -88,7 +91,7 @@ class SourceInstance:
         try:
             header = dcmread(part10, stop_before_pixels=True, specific_tags=[*KEYWORDS, *_INDEX])
             syntax = str(header.file_meta.TransferSyntaxUID)
-            missing = [keyword for keyword in _INDEX[1:4] if not header.get(keyword)]
+            missing = [keyword for keyword in _REQUIRED if not header.get(keyword)]
         except Exception as error:  # noqa: BLE001 - pydicom lets a dozen types escape
             # The chain is cut: the text of a decoder's error may hold the value.
             raise NotEncodableError(f"a source cannot be read ({type(error).__name__})") from None
@@ -250,6 +253,8 @@ def check_reading(reading: Reading, sources: StudySources) -> None:
         source = sources.instance(finding.frame.instance_key)
         if not 1 <= finding.frame.frame <= source.number_of_frames:
             raise NotEncodableError("a finding names a frame that its instance does not have")
+        if not all(math.isfinite(number) for number in _numbers(finding)):
+            raise NotEncodableError("a finding holds a number that is none")
 
 
 def put_equipment(target: Dataset, algorithm: Algorithm, context: ResultContext) -> None:
@@ -303,6 +308,17 @@ def reference(source: SourceInstance, frame: int | None = None) -> Dataset:
     if frame is not None and source.number_of_frames > 1:
         item.ReferencedFrameNumber = frame
     return item
+
+
+def _numbers(finding: Finding) -> Iterator[float]:
+    yield finding.score
+    if finding.probability is not None:
+        yield finding.probability
+    yield from (measurement.value for measurement in finding.measurements)
+    if isinstance(finding.region, Box):
+        yield from astuple(finding.region)
+    elif finding.region is not None:
+        yield from (number for point in finding.region.points for number in point)
 
 
 def _configuration(algorithm: Algorithm) -> str:

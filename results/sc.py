@@ -7,14 +7,15 @@ that it is the result of an algorithm.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 from highdicom.sc import SCImage
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from core import codes
-from core.findings import Conclusion, Finding, FrameReference, Outcome, Reading
+from core.findings import Box, Conclusion, Finding, FrameReference, Outcome, Reading, Region
+from imaging.render import Mark, Picture, draw
 from results import wording
-from results.capture import Mark, Rgb, draw_capture
 from results.encoding import encode_part10
 from results.patient_study import put_patient_and_study
 from results.provenance import (
@@ -34,8 +35,13 @@ from results.settings import ResultsSettings
 SERIES_OFFSET = 2
 """Added to `series_number_base`; the report comes before."""
 
-FramePixels = Mapping[FrameReference, Rgb]
-"""Display values of the frames that captures show; a frame that is not there cannot be shown."""
+FramePixels = Mapping[FrameReference, Picture]
+"""Display values, (rows, columns, 3) RGB, of the frames that captures show; a frame that is not
+there cannot be shown."""
+
+MIN_COLUMNS = 480
+"""Text on a narrower picture could not be read; the frame is then padded with black."""
+_CARD = (360, 640, 3)
 
 
 def captured_frames(
@@ -85,9 +91,9 @@ class _Capture:
     sources: StudySources
     context: ResultContext
 
-    def encode(self, pixels: Rgb | None) -> EncodedObject:
+    def encode(self, pixels: Picture | None) -> EncodedObject:
         algorithm, context = self.reading.algorithm, self.context
-        image = self._image(draw_capture(pixels, self._marks(), self._caption()))
+        image = self._image(draw(_canvas(pixels), self._marks(pixels), banner=self._caption()))
         self._put_provenance(image, has_pixels=pixels is not None)
         image.SeriesDescription = wording.series_description(algorithm)
         put_equipment(image, algorithm, context)
@@ -112,9 +118,11 @@ class _Capture:
     def _findings(self) -> list[Finding]:
         return [finding for finding in self.reading.findings if finding.frame == self.frame]
 
-    def _marks(self) -> list[Mark]:
+    def _marks(self, pixels: Picture | None) -> list[Mark]:
+        if pixels is None:
+            return []
         return [
-            Mark(finding.region, wording.box_label(finding))
+            Mark(_box(finding.region), wording.box_label(finding))
             for finding in self._findings()
             if finding.region is not None
         ]
@@ -133,7 +141,7 @@ class _Capture:
             lines.append(wording.completion(self.reading))
         return lines
 
-    def _image(self, picture: Rgb) -> Dataset:
+    def _image(self, picture: Picture) -> Dataset:
         """Return the capture with its pixels; highdicom asks for an orientation, we replace it."""
         algorithm = self.reading.algorithm
         image: Dataset = SCImage(
@@ -190,6 +198,22 @@ class _Capture:
         """
         said = self._source.text("BurnedInAnnotation").strip()
         return said if said in {"YES", "NO"} else ""
+
+
+def _canvas(pixels: Picture | None) -> Picture:
+    """Return the frame at its place, wide enough for text; black without one."""
+    if pixels is None:
+        return np.zeros(_CARD, np.uint8)
+    missing = max(0, MIN_COLUMNS - pixels.shape[1])
+    return np.pad(pixels, ((0, 0), (0, missing), (0, 0)))
+
+
+def _box(region: Region) -> Box:
+    """Return the box around a region; the report has the outline itself."""
+    if isinstance(region, Box):
+        return region
+    columns, rows = zip(*region.points, strict=True)
+    return Box(min(columns), min(rows), max(columns), max(rows))
 
 
 def _put_lossy(image: Dataset, source: SourceInstance) -> None:

@@ -4,7 +4,7 @@ from io import BytesIO
 
 import pytest
 
-from core.findings import FrameReference
+from core.findings import Box, Finding, FrameReference, Polygon
 from core.model import InstanceKey
 from results.errors import NotEncodableError
 from results.provenance import (
@@ -55,7 +55,7 @@ def test_a_key_is_not_printed() -> None:
     assert "kkkk" not in repr(context())
 
 
-@pytest.mark.parametrize("missing", ["SOPInstanceUID", "SeriesInstanceUID"])
+@pytest.mark.parametrize("missing", ["SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"])
 def test_a_source_without_a_uid_is_refused(missing: str) -> None:
     image = endoscopic_image()
     image[missing].value = ""
@@ -82,6 +82,19 @@ def test_a_reading_of_another_study_goes_nowhere() -> None:
 def test_a_frame_that_is_not_there_is_refused(frame: int) -> None:
     with pytest.raises(NotEncodableError, match="frame"):
         check_reading(reading(finding(frame=FrameReference(KEY, frame))), sources())
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        finding(float("nan")),
+        finding(region=Box(0, 0, float("inf"), 1)),
+        finding(region=Polygon(((0, 0), (1, float("nan"))))),
+    ],
+)
+def test_a_number_that_is_none_is_refused(broken: Finding) -> None:
+    with pytest.raises(NotEncodableError, match="number"):
+        check_reading(reading(broken), sources())
 
 
 def test_a_revision_without_instances_is_refused() -> None:

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from pydicom.dataset import FileDataset
 
-from core.findings import Conclusion, FrameReference, Outcome, Reading
+from core.findings import Conclusion, FrameReference, Outcome, Polygon, Reading
 from core.model import InstanceKey
 from results import wording
 from results.provenance import StudySources
-from results.sc import captured_frames, encode_sc
+from results.sc import MIN_COLUMNS, captured_frames, encode_sc
 from results.settings import ResultsSettings
 from tests.results.readings import (
     FRAME,
@@ -93,6 +93,23 @@ def test_a_capture_is_of_the_study_in_a_series_of_its_own() -> None:
 def test_the_picture_holds_the_frame_at_its_place() -> None:
     made = capture(reading())
     assert np.array_equal(made.pixel_array[:32, :32], frame_pixels())
+
+
+def test_an_outline_is_shown_by_the_box_around_it() -> None:
+    outline = Polygon(((100, 60), (300, 80), (200, 200)))
+    pixels = {FRAME: np.zeros((300, 500, 3), np.uint8)}
+    (made,) = encode_sc(reading(finding(region=outline)), sources(), context(), pixels)
+    picture = read_back(made.part10).pixel_array
+    assert picture[199, 200].any()
+    assert picture[130, 100].any()
+    assert not picture[130, 200].any()
+
+
+def test_a_narrow_picture_is_padded_so_that_its_text_can_be_read() -> None:
+    (made,) = encode_sc(reading(), sources(), context(), {FRAME: frame_pixels(16, 16)})
+    picture = read_back(made.part10)
+    assert picture.Columns == MIN_COLUMNS
+    assert np.array_equal(picture.pixel_array[:16, :16], frame_pixels(16, 16))
 
 
 def test_without_pixels_the_capture_is_a_card() -> None:
