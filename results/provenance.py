@@ -210,16 +210,14 @@ class ResultContext:
 
     def uid(self, algorithm: Algorithm, kind: str, ordinal: int) -> str:
         """Return the one UID of a series, instance or tracked finding of this result."""
-        return keyed_uid(
+        return result_uid(
             self.result_key,
             self.side,
-            self.revision.study_key,
-            str(self.revision.number),
-            str(self.identity_version),
-            algorithm.digest,
-            _configuration(algorithm),
+            self.revision,
+            self.identity_version,
+            algorithm,
             kind,
-            str(ordinal),
+            ordinal,
         )
 
     def series_number(self, offset: int) -> int:
@@ -230,6 +228,29 @@ class ResultContext:
     def device_uid(self) -> str:
         """The UID of this installation as an observer."""
         return keyed_uid(self.result_key, "device", self.equipment.device_serial_number)
+
+
+def result_uid(  # noqa: PLR0913, PLR0917 - the UID depends on each of these, and on nothing else
+    result_key: bytes,
+    side: Side,
+    revision: RevisionKey,
+    identity_version: int,
+    algorithm: Algorithm,
+    kind: str,
+    ordinal: int,
+) -> str:
+    """Return the one UID of a series, instance or tracked finding of a result."""
+    return keyed_uid(
+        result_key,
+        side,
+        revision.study_key,
+        str(revision.number),
+        str(identity_version),
+        algorithm.digest,
+        _configuration(algorithm),
+        kind,
+        str(ordinal),
+    )
 
 
 @dataclass(frozen=True)

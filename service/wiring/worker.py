@@ -11,8 +11,6 @@ from pathlib import Path
 from core.errors import ServiceError
 from dicom_node.settings import Priority
 from imaging.decode import Decoder
-from inference.client import ReaderClient
-from inference.registry import SHIPPED, Registry
 from results.provenance import Equipment
 from service.completeness import Completeness, OpenAssociations
 from service.delivery import Delivery
@@ -31,6 +29,7 @@ from service.steps.released import Release
 from service.steps.subject import Tools
 from service.sweep import Sweep
 from service.transfers import Transfers
+from service.wiring.models import reader, registry
 from service.wiring.process import on_signal, role
 
 log = logging.getLogger(__name__)
@@ -67,7 +66,7 @@ def _work(foundation: Foundation, decoder: Decoder, stopping: threading.Event) -
     conclude = Conclude(tools)
     steps = StudySteps(
         deidentify=Release(tools, models).deidentify,
-        infer=Infer(tools, models, reader(foundation)).infer,
+        infer=Infer(tools, models, reader(foundation.installation)).infer,
         encode=Encode(tools, decoder, equipment(tools)).encode,
         check=Check(tools).check,
         enqueue_deliveries=conclude.enqueue_deliveries,
@@ -124,20 +123,6 @@ def build_sweep(foundation: Foundation, engine: Engine, failures: Conclude) -> S
             peer.name for peer in settings.dicom_node.peers if peer.priority is Priority.STAT
         ),
         clock=foundation.clock,
-    )
-
-
-def registry(installation: Installation) -> Registry:
-    """Return the models of an installation: the shipped ones and its own."""
-    folders = installation.settings.inference.package_folders
-    return Registry((SHIPPED, *(installation.path(folder) for folder in folders)))
-
-
-def reader(foundation: Foundation) -> ReaderClient:
-    """Return the way to the reader."""
-    settings = foundation.installation.settings.inference
-    return ReaderClient(
-        foundation.installation.path(settings.socket), timeout_s=settings.request_timeout_s
     )
 
 

@@ -17,6 +17,11 @@ from typing import Any
 import psutil
 import yaml
 
+from api.events import Scope
+from core.clock import utc_now
+from service.foundation import opened
+from service.keys import create_keys
+from service.settings import load_settings
 from tests.support.peers import free_port
 
 SENDER = "SENDER"
@@ -141,11 +146,11 @@ def install(
     environment: Mapping[str, str] | None = None,
 ) -> Service:
     """Make a new installation whose only peer is a sender on loopback."""
-    done = command("init", str(folder), "--json", environment=environment)
-    assert done.returncode == 0, done.stderr
+    folder.mkdir(parents=True)
+    create_keys(folder / "keys")
     made = Service(
         folder,
-        json.loads(done.stdout)["api_key"],
+        "",
         free_port(),
         free_port(),
         dict(os.environ if environment is None else environment),
@@ -164,6 +169,13 @@ def install(
     for name, values in (sections or {}).items():
         settings.setdefault(name, {}).update(values)
     made.config.write_text(yaml.safe_dump(settings, sort_keys=False))
+    with (
+        opened(load_settings(made.config), "test") as foundation,
+        foundation.archive.transaction() as tx,
+    ):
+        accounts = foundation.archive.accounts
+        issued = accounts.issue(tx, "test", [scope.value for scope in Scope], at=utc_now())
+    made.api_key = issued.secret
     return made
 
 
