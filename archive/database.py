@@ -7,7 +7,7 @@ own, which is fairer than SQLite's polling. A commit returns after its fsync, on
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
@@ -68,6 +68,9 @@ _MESSAGES: dict[type[ServiceError], tuple[str, str]] = {
 
 Insert = sqlite.Insert | postgresql.Insert
 
+_PREPARED: dict[tuple[Callable[["Transaction"], Insert], bool], Insert] = {}
+"""Statements are immutable; building one costs more than running it."""
+
 
 class Transaction:
     """One transaction; everything that several repositories write through it is one commit."""
@@ -83,6 +86,13 @@ class Transaction:
     def insert(self, table: Table) -> Insert:
         """Return an insert that knows `on_conflict_do_nothing` and `on_conflict_do_update`."""
         return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+    def prepared(self, build: Callable[["Transaction"], Insert]) -> Insert:
+        """Return what `build` makes of this transaction's dialect, built once per process."""
+        key = (build, self.is_sqlite)
+        if key not in _PREPARED:
+            _PREPARED[key] = build(self)
+        return _PREPARED[key]
 
     def lock(self, name: str) -> None:
         """Let no other writer that locks the same name go on before this transaction ends.

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import delete, func, select, update
 
-from archive.database import Transaction
+from archive.database import Insert, Transaction
 from archive.tables import outbox as table
 
 _MARKED_AT_ONCE = 500
@@ -33,9 +33,8 @@ class Outbox:
     def add(self, tx: Transaction, event_id: str, sealed: bytes, *, at: datetime) -> None:
         """Record an event in this transaction; a repeated event id changes nothing."""
         tx.execute(
-            tx.insert(table)
-            .values(event_id=event_id, sealed=sealed, recorded_at=at, appended_at=None)
-            .on_conflict_do_nothing(index_elements=["event_id"])
+            tx.prepared(_insert),
+            {"event_id": event_id, "sealed": sealed, "recorded_at": at, "appended_at": None},
         )
 
     def pending(self, tx: Transaction, limit: int) -> tuple[OutboxRecord, ...]:
@@ -82,3 +81,7 @@ class Outbox:
         """Remove records that the log has had since before a moment; return how many."""
         removed = tx.execute(delete(table).where(table.c.appended_at < before))
         return int(removed.rowcount)
+
+
+def _insert(tx: Transaction) -> Insert:
+    return tx.insert(table).on_conflict_do_nothing(index_elements=["event_id"])

@@ -75,6 +75,7 @@ class Receptionist:
         self._archive = archive
         self._trail = trail
         self._new = new
+        self._custody = trail.custody(new.peer, new.instance)
         self._study_key = archive.index.study_key(new.instance.identity.study_instance_uid)
         self._sameness: dict[InstanceKey, Sameness | None] = {}
         self._to_compare: list[KnownInstance] = []
@@ -92,8 +93,9 @@ class Receptionist:
             self._count(tx, judgement.known.study_key, stored=0)
         else:
             self._add(tx, judgement)
-        custody = self._trail.custody(self._new.peer, self._new.instance)
-        self._archive.outbox.add(tx, custody.event_id, custody.sealed, at=self._new.received_at)
+        self._archive.outbox.add(
+            tx, self._custody.event_id, self._custody.sealed, at=self._new.received_at
+        )
         return judgement.verdict
 
     def compare(self) -> None:
