@@ -4,6 +4,7 @@ It listens on a Unix socket that only its own user can reach, decodes in disposa
 ends itself when a model is stuck or memory runs out of bounds; the supervisor starts it afresh.
 """
 
+import ctypes
 import logging
 import os
 import socket
@@ -29,6 +30,7 @@ EXIT_STUCK = 75
 """Exit code after a model was stuck or memory ran out of bounds: start me again (sysexits)."""
 _WATCH_INTERVAL_S = 0.5
 _BACKLOG = 64
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
 
 
 class Reader:
@@ -64,6 +66,7 @@ class Reader:
         ConfigurationError
             If a model that a rule names is not here or is refused, or the socket cannot be made.
         """
+        _give_memory_back()
         try:
             self._load()
             self._decoder.warm()
@@ -211,6 +214,18 @@ def resident_mib() -> int:
     """Return the resident size of this process. Source: proc_pid_statm(5)."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") // MIB
+
+
+def _give_memory_back() -> None:
+    """Have the C library return what pictures took, and threads share its heaps.
+
+    Left alone it raises its threshold to the largest block that was ever freed, and keeps 40 MiB
+    more after a hundred requests. Source: mallopt(3)
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # another C library may not have it
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 64 * 1024)
+        mallopt(_M_ARENA_MAX, 2)
 
 
 def _from_client(channel: Channel, timeout_s: float) -> Iterator[bytes]:

@@ -87,7 +87,6 @@ def _session(package: ModelPackage, threads: int) -> ort.InferenceSession:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _LEVEL_ERROR
-    options.enable_cpu_mem_arena = False  # it never gives back what the largest batch took
     # A thread that spins while it waits takes the core from the decoders.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     weights = read_weights(package)
