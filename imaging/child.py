@@ -201,7 +201,7 @@ def _refusal(error: ServiceError) -> Header:
 def _too_large(limits: DecoderLimits) -> PixelBudgetError:
     return PixelBudgetError(
         f"the pixels need more memory than a decoder may have ({limits.memory_mib} MiB)",
-        remedy="If such objects are meant to be read, raise decoder.memory_mib",
+        remedy="If such objects are meant to be read, raise inference.decoder.memory_mib",
     )
 
 

@@ -279,7 +279,7 @@ def check_encoded(size: int, limits: DecoderLimits) -> None:
     if size > limits.encoded_mib * MIB:
         raise PixelBudgetError(
             f"{size // MIB} MiB are more than a decoder may be given ({limits.encoded_mib} MiB)",
-            remedy="If such objects are meant to be read, raise decoder.encoded_mib",
+            remedy="If such objects are meant to be read, raise inference.decoder.encoded_mib",
         )
 
 

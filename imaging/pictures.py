@@ -82,7 +82,7 @@ def _check_budget(width: int, height: int, budget_mib: int) -> None:
     if width * height * 3 > budget_mib * MIB:
         raise PixelBudgetError(
             f"a picture of {width} x {height} pixels takes more than {budget_mib} MiB",
-            remedy="If such pictures are meant to be read, raise decoder.frame_mib",
+            remedy="If such pictures are meant to be read, raise inference.decoder.frame_mib",
         )
 
 

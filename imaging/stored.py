@@ -93,12 +93,12 @@ def check_budget(facts: PixelFacts, limits: DecoderLimits) -> None:
     if facts.frame_bytes > limits.frame_mib * MIB:
         raise PixelBudgetError(
             f"a frame of {size} takes more than {limits.frame_mib} MiB",
-            remedy="If such frames are meant to be read, raise decoder.frame_mib",
+            remedy="If such frames are meant to be read, raise inference.decoder.frame_mib",
         )
     if facts.frame_bytes * facts.number_of_frames > limits.object_mib * MIB:
         raise PixelBudgetError(
             f"{facts.number_of_frames} frames of {size} take more than {limits.object_mib} MiB",
-            remedy="If such objects are meant to be read, raise decoder.object_mib",
+            remedy="If such objects are meant to be read, raise inference.decoder.object_mib",
         )
 
 
