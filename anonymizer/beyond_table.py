@@ -26,6 +26,9 @@ _LINKS = frozenset(
     )
 )  # fmt: skip
 """What leads back to the original: whoever can open or follow it knows the patient."""
+_NEVER_STORED = frozenset((0x0000, 0x0002))
+"""Groups of messages and of the file's header."""
+_DIRECTORY = 0x0004
 _KIND_OF_VR = {"PN": PERSON, "DA": DATE, "DT": DATE, "TM": DATE}
 
 
@@ -39,7 +42,7 @@ def reason_to_remove(tag: int) -> Reason | None:
     group = tag >> 16
     if is_private(tag):
         return Reason.PRIVATE
-    if group < 0x0008 or group == 0xFFFE or tag & 0xFFFF == 0:
+    if group in _NEVER_STORED or group == 0xFFFE or tag & 0xFFFF == 0:
         return Reason.NOT_OF_A_DATA_SET
     if group & 0xFF00 in {0x5000, 0x6000}:
         # Without its data an overlay plane is not valid, and its label and description are text.
@@ -63,7 +66,7 @@ def kind(tag: int) -> str | None:
         return None if is_class or keyword in _RESOURCE_UIDS else UID
     if vr == "UR" and keyword not in _RESOURCE_ADDRESSES:
         return LINK
-    if keyword in _LINKS:
+    if keyword in _LINKS or tag >> 16 == _DIRECTORY:
         return LINK
     return _KIND_OF_VR.get(vr)
 

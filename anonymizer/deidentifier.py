@@ -38,6 +38,8 @@ _DIRECTORY_RECORDS = 0x00041220
 _MODALITY, _IMAGE_TYPE, _BURNED_IN = 0x00080060, 0x00080008, 0x00280301
 _IDENTITY_REMOVED, _METHOD, _METHOD_CODES = 0x00120062, 0x00120063, 0x00120064
 _TEMPORAL = 0x00280303
+_SPECIES = (0x00102201, 0x00102202)
+_RESPONSIBLE = {0x00102297: "PN", 0x00102299: "LO"}
 _PIXELS = (0x7FE00010, 0x7FE00008, 0x7FE00009)
 _UNDEFINED = 0xFFFFFFFF
 _SYNTAX_OF_ENCODING = {
@@ -85,6 +87,7 @@ def deidentify(original: Dataset, profile: Profile, replacement: Replacement) ->
         level[BaseTag(PATIENT_NAME)] = text.encoded(
             PATIENT_NAME, "PN", [replacement.patient_pseudonym]
         )
+        _keep_animal_valid(level)
     return Deidentified(
         released=_file(level, syntax, encoding),
         report=Report(profile.name, tuple(sorted(profile.options)), walk.ledger.changes()),
@@ -135,6 +138,16 @@ def _add_statements(level: Level, profile: Profile) -> None:
         text.encoded(_TEMPORAL, "CS", [_temporal_information(profile)]),
     ):
         level[element.tag] = element
+
+
+def _keep_animal_valid(level: Level) -> None:
+    """Leave room for who is responsible for an animal: the table removes what is of type 2C.
+
+    Source: PS3.3 C.7.1.1.
+    """
+    if any(tag in level for tag in _SPECIES):
+        for tag, vr in _RESPONSIBLE.items():
+            level[BaseTag(tag)] = text.binary(tag, vr, b"")
 
 
 def _temporal_information(profile: Profile) -> str:

@@ -92,7 +92,9 @@ def is_empty(element: Element) -> bool:
 
 def encoded(tag: int, vr: str, values: Sequence[str]) -> RawDataElement:
     """Write text as an element in UTF-8, padded to even length. Source: PS3.5 6.2, 7.1."""
-    return binary(tag, vr, "\\".join(values).encode(), padding=b"\0" if vr == "UI" else b" ")
+    return binary(
+        tag, vr, "\\".join(values).encode(errors="replace"), padding=b"\0" if vr == "UI" else b" "
+    )
 
 
 def binary(tag: int, vr: str, value: bytes, *, padding: bytes = b"\0") -> RawDataElement:

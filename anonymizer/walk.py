@@ -1,7 +1,7 @@
 """Go through a data set and all its items, and do to each element what the profile says."""
 
 from collections.abc import Iterator, Sequence
-from copy import copy
+from copy import deepcopy
 from dataclasses import dataclass
 from io import BytesIO
 from typing import cast
@@ -9,7 +9,6 @@ from typing import cast
 from pydicom import Dataset
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.filereader import read_sequence
-from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as Items
 from pydicom.tag import BaseTag
 from pydicom.valuerep import VR
@@ -98,7 +97,7 @@ class Walk:
             element = self._as_raw(element)
         if isinstance(element, RawDataElement):
             return self._raw(element, decision.vr, spot, released)
-        copied = _copy(element)
+        copied = element if element.is_buffered else deepcopy(element)
         self._kept.remember(released, copied, element.VR, spot.path, spot.codecs)
         return copied
 
@@ -211,7 +210,20 @@ def _elements(source: Dataset) -> Iterator[Element]:
                 element = cast("Element", source.get_item(element.tag))  # noqa: PLW2901
             else:
                 element = element._replace(value=b"")  # noqa: PLW2901
+        if _is_cut_off(element):
+            raise MalformedInstanceError(
+                f"{tag_text(element.tag)} is cut off",
+                remedy="The object is damaged; ask its sender for a sound copy",
+            )
         yield element
+
+
+def _is_cut_off(element: Element) -> bool:
+    return (
+        isinstance(element, RawDataElement)
+        and element.length != UNDEFINED
+        and len(element.value or b"") < element.length
+    )
 
 
 def _with_character_set(source: Dataset, spot: Spot) -> Spot:
@@ -249,11 +261,3 @@ def _is_too_long(element: RawDataElement, vr: str) -> bool:
     """Whether a number is longer than its attribute can be, and so something else."""
     longest = beyond_table.longest_value(element.tag, vr)
     return longest is not None and len(element.value or b"") > longest
-
-
-def _copy(element: DataElement) -> DataElement:
-    """Copy an element; its bytes are shared, its list of values is not."""
-    copied = copy(element)
-    if isinstance(copied.value, MultiValue | list):
-        copied._value = copy(copied.value)  # the setter would validate anew
-    return copied

@@ -27,6 +27,9 @@ PATTERNS = {"(GGGG,EEEE) WHERE GGGG IS ODD": "private"}
 STRENGTH = {"1": 4, "1C": 4, "2": 2, "2C": 2}
 """A conditional attribute that is present counts as demanded: we cannot judge the condition."""
 
+FUNCTIONAL_GROUPS = ("52009229", "52009230")
+"""Sequences whose items hold macros: shared and per-frame functional groups."""
+
 HARMLESS = ("general-acquisition", "multi-resolution-pyramid", "xa-protocol-series")
 """Modules newer than the 2020 text, without an attribute of ours above type 3."""
 
@@ -71,8 +74,13 @@ class Demands:
         if len(steps) > 1:
             key = (steps[-2].upper(), steps[-1].upper())
             self.nested[key] = max(self.nested[key], strength)
-        elif iod:
-            self.top[iod, steps[-1].upper()] = max(self.top[iod, steps[-1].upper()], strength)
+            return
+        tag = steps[-1].upper()
+        if iod:
+            self.top[iod, tag] = max(self.top[iod, tag], strength)
+            return
+        for groups in FUNCTIONAL_GROUPS:
+            self.nested[groups, tag] = max(self.nested[groups, tag], strength)
 
 
 def main() -> None:
