@@ -19,6 +19,10 @@ class LogUnwritableError(UnavailableError):
     """Records could not be made durable; none of this batch counts as written."""
 
 
+class LogUnreadableError(UnavailableError):
+    """The files of the log cannot be read; says nothing of what is in them."""
+
+
 class UnsignedError(UnavailableError):
     """The record is in the log, but no checkpoint covers it yet."""
 

@@ -29,6 +29,7 @@ from audit.checkpoint import (
     read_note,
     split_checkpoints,
 )
+from audit.disk import reading
 from audit.errors import BrokenChainError
 from audit.records import RecordSealer
 from audit.search import AuditSearch, LoggedEvent
@@ -72,7 +73,8 @@ def write_bundle(
 ) -> int:
     """Write the bundle of the records that are wanted; return how many there are."""
     digests: dict[str, str] = {}
-    checkpoints = (folder / CHECKPOINTS).read_bytes()
+    with reading(folder):
+        checkpoints = (folder / CHECKPOINTS).read_bytes()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as bundle:
         with bundle.open(_info(_EVENTS, now), "w", force_zip64=True) as file:
             digest, number = hashlib.sha256(), 0

@@ -19,11 +19,12 @@ from audit.checkpoint import (
     read_checkpoint,
     split_checkpoints,
 )
-from audit.errors import BrokenChainError, CheckpointError, LogUnwritableError
+from audit.disk import reading, sync, writing
+from audit.errors import BrokenChainError, CheckpointError
 from audit.log import AuditLog
 from audit.records import SealedRecord
 from audit.recovery import TornTail
-from audit.segments import CHECKPOINTS, PUBLIC_KEY, sync
+from audit.segments import CHECKPOINTS, PUBLIC_KEY
 from audit.settings import AuditSettings
 from core.clock import Clock
 from core.errors import ConfigurationError
@@ -62,7 +63,8 @@ class AuditKeeper:
         self._signer = Signer.of(settings.source_id, signing_key)
         self.unreachable: tuple[Path, ...] = ()
         """Checkpoint files that could not be written the last time; worth an alarm."""
-        signed = self._last_signed()
+        with reading(folder):
+            signed = self._last_signed()
         self._log = AuditLog(
             folder, entries_per_segment=settings.entries_per_segment, signed=signed
         )
@@ -143,13 +145,8 @@ class AuditKeeper:
         )
         note = self._signer.sign(checkpoint.text()).encode()
         self._log.sync_hashes()
-        try:
+        with writing("checkpoints"):
             _append_durably(self._folder / CHECKPOINTS, note)
-        except OSError as error:
-            raise LogUnwritableError(
-                f"the checkpoints cannot be written ({error.strerror})",
-                remedy="Free space or mend the disk of the audit folder",
-            ) from error
         self._last, self._unsigned_since = checkpoint, None
         self._tell_outside(note)
         return checkpoint
@@ -189,10 +186,13 @@ class AuditKeeper:
     def _publish_key(self) -> None:
         path, pem = self._folder / PUBLIC_KEY, public_key_pem(self._signer.public_key)
         if not path.exists():
-            path.write_bytes(pem)
-            sync(path)
-            sync(self._folder)
-        if path.read_bytes() != pem:
+            with writing("public key"):
+                path.write_bytes(pem)
+                sync(path)
+                sync(self._folder)
+        with reading(self._folder):
+            is_ours = path.read_bytes() == pem
+        if not is_ours:
             raise ConfigurationError(
                 f"the log in {self._folder} was begun with another signing key",
                 remedy="Restore the keys folder that belongs to it, or begin a new log",

@@ -8,17 +8,19 @@ import logging
 import os
 import sqlite3
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from audit.checkpoint import Checkpoint
+from audit.disk import sync, writing
 from audit.errors import LogBusyError, LogUnwritableError
 from audit.id_index import IdIndex
 from audit.records import SealedRecord
 from audit.recovery import Recovered, TornTail, recover
-from audit.segments import EVENT_ID_BYTES, Header, Segment, encode_entry, encode_frame, sync
+from audit.segments import EVENT_ID_BYTES, Header, Segment, encode_entry, encode_frame
 from audit.tree import GrowingTree, leaf_hash
 
 _log = logging.getLogger(__name__)
@@ -52,16 +54,12 @@ class AuditLog:
         """
         self._folder = folder
         self._failed = False
-        try:
+        with writing("folder"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = _locked(folder)
-        except OSError as error:
-            raise _unwritable(error) from error
         try:
-            self._open(entries_per_segment, signed)
-        except (OSError, sqlite3.Error) as error:
-            os.close(self._lock)
-            raise _unwritable(error) from error
+            with writing("newest segment"):
+                self._open(entries_per_segment, signed)
         except BaseException:
             os.close(self._lock)
             raise
@@ -70,13 +68,13 @@ class AuditLog:
         self._ids = IdIndex(self._folder)
         try:
             found = recover(self._folder, self._ids, signed) or self._begin(entries_per_segment)
+            self._enter(found.segment, found.end)
         except BaseException:
             self._ids.close()
             raise
         self._tree, self._capacity = found.tree, found.header.capacity
         self.torn_tail: TornTail | None = found.torn
         """What was cut back at open; worth an event of its own."""
-        self._enter(found.segment, found.end)
 
     def _begin(self, capacity: int) -> Recovered:
         header = Header(0, capacity, ())
@@ -105,15 +103,12 @@ class AuditLog:
             raise LogUnwritableError(
                 "the audit log failed before", remedy="Open it again once the disk is well"
             )
-        try:
+        with self._giving_up_if_it_fails("newest segment"):
             fresh = self._fresh(records)
             while fresh:
                 room = self._room() or self._next_segment()
                 self._write(fresh[:room])
                 fresh = fresh[room:]
-        except (OSError, sqlite3.Error) as error:
-            self._give_up()
-            raise _unwritable(error) from error
         return self.size
 
     def _fresh(self, records: Sequence[SealedRecord]) -> list[bytes]:
@@ -155,11 +150,8 @@ class AuditLog:
 
     def sync_hashes(self) -> None:
         """Make the list of leaf hashes durable too; done with every checkpoint."""
-        try:
+        with self._giving_up_if_it_fails("list of hashes"):
             os.fdatasync(self._hashes)
-        except OSError as error:
-            self._give_up()
-            raise _unwritable(error) from error
 
     def _enter(self, segment: Segment, end: int) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
@@ -171,6 +163,15 @@ class AuditLog:
             raise
         self._entries, self._hashes = entries, hashes
         self._segment, self._end = segment, end
+
+    @contextmanager
+    def _giving_up_if_it_fails(self, what: str) -> Iterator[None]:
+        try:
+            with writing(what):
+                yield
+        except LogUnwritableError:
+            self._give_up()
+            raise
 
     def _give_up(self) -> None:
         """Take back what is not durable; after a failed sync nobody knows what is."""
@@ -233,10 +234,3 @@ def _write_all(file: int, content: bytes) -> None:
     left = memoryview(content)
     while left:
         left = left[os.write(file, left) :]
-
-
-def _unwritable(error: Exception) -> LogUnwritableError:
-    return LogUnwritableError(
-        f"the audit log cannot be written ({getattr(error, 'strerror', None) or 'index'})",
-        remedy="Free space or mend the disk of the audit folder; nothing is lost meanwhile",
-    )

@@ -14,6 +14,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from audit.checkpoint import public_key_pem, read_checkpoint, split_checkpoints
+from audit.disk import reading
 from audit.errors import BrokenChainError, UnknownRecordError, UnsignedError
 from audit.segments import CHECKPOINTS, EVENT_ID_BYTES, read_entries
 from audit.tree import GrowingTree, Range, inclusion_ranges, leaf_hash, proves_inclusion
@@ -58,6 +59,8 @@ def prove(folder: Path, event_id: str, public_key: Ed25519PublicKey) -> Proof:
         If no checkpoint covers it yet; the next one does.
     BrokenChainError
         If the log is not the one that was signed.
+    LogUnreadableError
+        If a file cannot be read.
     """
     position, entry = _find(folder, event_id)
     note, size, root = _covering(folder, public_key)
@@ -89,7 +92,9 @@ def _find(folder: Path, event_id: str) -> tuple[int, bytes]:
 
 def _covering(folder: Path, public_key: Ed25519PublicKey) -> tuple[str, int, bytes]:
     path = folder / CHECKPOINTS
-    notes = list(split_checkpoints(path.read_text())) if path.exists() else []
+    with reading(folder):
+        text = path.read_text(errors="replace") if path.exists() else ""
+    notes = list(split_checkpoints(text))
     if not notes:
         raise UnsignedError("the log has no checkpoint yet")
     newest = read_checkpoint(notes[-1], public_key)

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from audit.checkpoint import Checkpoint
+from audit.disk import sync
 from audit.errors import BrokenChainError
 from audit.id_index import IdIndex
-from audit.segments import EVENT_ID_BYTES, Frames, Header, Segment, find_segments, sync
+from audit.segments import EVENT_ID_BYTES, Frames, Header, Segment, find_segments
 from audit.tree import HASH_BYTES, GrowingTree, leaf_hash
 
 _log = logging.getLogger(__name__)

@@ -19,15 +19,15 @@ off. The hashes only help to say *which* entry was changed. Neither proves anyth
 over the entries does (`tree`, `checkpoint`).
 """
 
-import os
 import struct
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from audit.disk import reading
 from audit.errors import BrokenChainError
 from audit.records import SealedRecord
 from audit.tree import HASH_BYTES
@@ -161,15 +161,6 @@ def encode_frame(entry: bytes) -> bytes:
     return _FRAME.pack(len(entry), zlib.crc32(entry)) + entry
 
 
-def sync(path: Path) -> None:
-    """Make durable what was written to a file, or which files a folder has."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def find_segments(folder: Path) -> list[Segment]:
     """Return the segments of a log, in order."""
     return [Segment(path) for path in sorted(folder.glob("[0-9]" * 12 + ".log"))]
@@ -182,8 +173,14 @@ def read_entries(folder: Path, start: int = 0) -> Iterator[tuple[int, bytes]]:
     ------
     BrokenChainError
         If a segment is missing, or ends early although another follows.
+    LogUnreadableError
+        If a file cannot be read.
     """
-    segments = find_segments(folder)
+    with reading(folder):
+        yield from _entries(find_segments(folder), start)
+
+
+def _entries(segments: Sequence[Segment], start: int) -> Iterator[tuple[int, bytes]]:
     at = [i for i, segment in enumerate(segments) if segment.first <= start]
     position = None
     for segment in segments[at[-1] if at else 0 :]:

@@ -21,6 +21,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from audit.checkpoint import Checkpoint, read_checkpoint, split_checkpoints
+from audit.disk import reading
 from audit.errors import BrokenChainError, CheckpointError
 from audit.records import PendingRecord
 from audit.segments import CHECKPOINTS, Segment, find_segments
@@ -110,10 +111,16 @@ def verify(
         Checkpoints from files that the service cannot rewrite; the more, the better.
     outbox
         Records that the database holds and the log does not yet.
+
+    Raises
+    ------
+    LogUnreadableError
+        If a file cannot be read.
     """
-    inside, unsigned = _read_signed(folder, public_key)
-    walk = _Walk(folder, frozenset(c.size for c in (*inside, *outside)))
-    walk.run()
+    with reading(folder):
+        inside, unsigned = _read_signed(folder, public_key)
+        walk = _Walk(folder, frozenset(c.size for c in (*inside, *outside)))
+        walk.run()
     findings = _Findings(walk, inside, tuple(outside))
     questions = {
         "Are the checkpoints signed by the given key?": unsigned,

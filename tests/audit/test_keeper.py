@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from audit.checkpoint import load_checkpoints, load_public_key
-from audit.errors import BrokenChainError, CheckpointError, LogBusyError
+from audit.errors import BrokenChainError, CheckpointError, LogBusyError, LogUnwritableError
 from audit.segments import CHECKPOINTS, PUBLIC_KEY
 from audit.verify import verify
 from core.errors import ConfigurationError
@@ -154,3 +154,17 @@ def test_a_file_outside_that_holds_something_else_is_no_reason_to_stop(tmp_path:
     site.outside.write_text("notes of somebody else\n")
     site.fill(6)
     assert sizes(site.outside) == [6]
+
+
+def test_checkpoints_that_cannot_be_written_are_unavailability(tmp_path: Path) -> None:
+    site = Installation(tmp_path)
+    keeper = site.keeper()
+    (site.folder / CHECKPOINTS).unlink()
+    (site.folder / CHECKPOINTS).mkdir()
+    with pytest.raises(LogUnwritableError, match="checkpoints"):
+        keeper.append(records(range(8)))
+    with pytest.raises(LogUnwritableError, match="checkpoints"):
+        keeper.close()
+    (site.folder / CHECKPOINTS).rmdir()
+    with site.keeper() as again:  # the file outside still knows the empty log
+        assert again.append(records(range(9))) == 9

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from audit.checkpoint import Checkpoint
+from audit.errors import LogUnreadableError
 from audit.records import PendingRecord
 from audit.segments import CHECKPOINTS, Segment, encode_frame
 from audit.tree import leaf_hash
@@ -370,3 +371,10 @@ def test_seeded_falsifications_are_all_found(tmp_path: Path) -> None:
         segment.path.write_bytes(well[segment][0])
         segment.hashes_path.write_bytes(well[segment][1])
     assert report(site, outside).is_ok
+
+
+def test_a_log_that_cannot_be_read_is_not_accused(site: Installation) -> None:
+    (site.folder / CHECKPOINTS).unlink()
+    (site.folder / CHECKPOINTS).mkdir()
+    with pytest.raises(LogUnreadableError, match="cannot be read"):
+        report(site)
