@@ -213,5 +213,7 @@ class DataSetScanner:
 
     def _keep(self, tag: int, vr: bytes, value: bytes, is_implicit: bool) -> None:
         key = Tag(tag)
+        if key in self._kept:  # two readers could see two patients (PS3.5 7.1: at most once)
+            raise MalformedInstanceError(f"the element {key} appears twice")
         name = None if is_implicit else vr.decode()
         self._kept[key] = RawDataElement(key, name, len(value), value, 0, is_implicit, self._little)

@@ -100,3 +100,23 @@ def test_no_bytes_whatever_raise_anything_but_our_own_error(body: bytes) -> None
 def test_a_transfer_syntax_that_is_deflated_or_unknown_is_refused(syntax: str) -> None:
     with pytest.raises(MalformedInstanceError):
         DataSetScanner(syntax)
+
+
+def test_a_leading_element_that_appears_twice_is_refused() -> None:
+    """Two readers could see two patients. PS3.5 7.1: at most once."""
+    other = Dataset()
+    other.PatientID = "PID-0002"
+    body = encoded(IMAGE)
+    place = body.index(b"\x10\x00\x30\x00")  # just behind the first Patient ID and its issuer
+    with pytest.raises(MalformedInstanceError, match="twice"):
+        scanned(body[:place] + encoded(other) + body[place:], transfer_syntax(implicit=False))
+
+
+def test_a_leading_element_is_known_as_soon_as_it_has_arrived() -> None:
+    body = encoded(IMAGE)
+    end = body.index(b"\x20\x00\x0e\x00")  # Series Instance UID
+    scanner = DataSetScanner(transfer_syntax(implicit=False))
+    scanner.feed(body[: end - 4])
+    assert scanner.leading(0x0020000D) is None
+    scanner.feed(body[end - 4 :])
+    assert (scanner.leading(0x0020000D) or b"").rstrip(b"\0").decode() == IMAGE.StudyInstanceUID
