@@ -65,10 +65,11 @@ class BlobWriter:
             self._disk.fsync_folder(self._final.parent)
 
     def discard(self) -> None:
-        """Leave nothing of an object that was not committed."""
+        """Leave nothing of an object whose `commit` did not return."""
         with translated("discarding an object"):
             self._close()
             self._disk.unlink(self._partial)
+            self._disk.unlink(self._final)
 
     def _flush(self) -> None:
         with translated("writing an object"):
