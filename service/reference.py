@@ -3,8 +3,9 @@
 import ast
 import inspect
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,8 @@ def _section_lines(model: type[BaseModel], indent: str) -> list[str]:
             lines.append(f"{indent}{name}:")
             lines += _section_lines(inner, indent + "  ")
             continue
-        lines.append(f"{indent}{name}: {_yaml(_default(field))}")
+        value = "# required" if field.is_required() else _yaml(_default(field))
+        lines.append(f"{indent}{name}: {value}")
         if inner is not None:
             lines += _list_lines(inner, indent)
     return lines
@@ -80,8 +82,7 @@ def _section_lines(model: type[BaseModel], indent: str) -> list[str]:
 def _list_lines(model: type[BaseModel], indent: str) -> list[str]:
     """Show one entry of a list, as comments."""
     shown = _section_lines(model, "")
-    body = [f"{indent}# {'' if line.startswith('#') else '  '}{line}".rstrip() for line in shown]
-    return [f"{indent}# Each entry has:", *body]
+    return [f"{indent}# Each entry has:", *(f"{indent}#   {line}" for line in shown)]
 
 
 def _yaml(value: object) -> str:
@@ -96,15 +97,20 @@ def _default(field: FieldInfo) -> Any:  # noqa: ANN401 - a default is of any kin
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, tuple | list | set | frozenset):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+    for kind, plain in _PLAIN:
+        if isinstance(value, kind):
+            return plain(value)
     return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+_PLAIN: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
+    (BaseModel, lambda value: value.model_dump(mode="json", exclude_defaults=True)),
+    (Enum, lambda value: value.value),
+    (Path, str),
+    ((set, frozenset), lambda value: sorted(_plain(item) for item in value)),
+    ((tuple, list), lambda value: [_plain(item) for item in value]),
+    (dict, lambda value: {str(key): _plain(item) for key, item in value.items()}),
+)
 
 
 def _kind(field: FieldInfo) -> str:

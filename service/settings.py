@@ -54,7 +54,9 @@ class DestinationSettings(BaseModel, frozen=True, extra="forbid"):
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")
     """How logs, the journey and `study show` call it."""
     host: str
+    """Name or address of the machine that takes the results."""
     port: int = Field(ge=1, le=65535)
+    """TCP port that it listens on."""
     called_ae_title: str = Field(min_length=1, max_length=16)
     """The AE title that the destination answers to."""
     calling_ae_title: str | None = Field(default=None, min_length=1, max_length=16)

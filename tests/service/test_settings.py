@@ -1,0 +1,76 @@
+"""config.yaml: every default explained, and every fault named with its line and remedy."""
+
+from pathlib import Path
+
+import pytest
+
+from core.errors import ConfigurationError
+from service.reference import entries, example_config
+from service.settings import Settings, load_settings, parse_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+FILE = Path("config.yaml")
+
+
+def refused(text: str) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        parse_settings(text, FILE)
+    return str(caught.value)
+
+
+def test_an_empty_file_means_all_defaults() -> None:
+    assert parse_settings("", FILE) == Settings()
+
+
+def test_the_shipped_config_is_what_the_settings_say() -> None:
+    """Made by `second-reader config schema --yaml > config.yaml`."""
+    assert (ROOT / "config.yaml").read_text(encoding="utf-8") == example_config()
+
+
+def test_the_shipped_config_holds_the_defaults() -> None:
+    assert load_settings(ROOT / "config.yaml").settings == Settings()
+
+
+def test_every_key_has_its_reason() -> None:
+    assert not [entry.path for entry in entries() if not entry.reason]
+
+
+def test_an_unknown_key_is_named_with_its_line_and_the_nearest_one() -> None:
+    message = refused("delivery:\n  destinations: []\n  atempts: 3\n")
+    assert "config.yaml:3: unknown key delivery.atempts (did you mean attempts?)" in message
+
+
+def test_an_unknown_section_is_named() -> None:
+    assert "config.yaml:1: unknown key dicomnode (did you mean dicom_node?)" in refused(
+        "dicomnode: {}"
+    )
+
+
+def test_an_unknown_key_in_a_list_is_named() -> None:
+    text = "dicom_node:\n  peers:\n    - name: a\n      ae_title: A\n      adresses: []\n"
+    assert "config.yaml:5: unknown key dicom_node.peers.0.adresses" in refused(text)
+
+
+def test_all_faults_are_named_at_once() -> None:
+    message = refused("api:\n  port: 99999\ndicom_node:\n  port: -1\n")
+    assert "config.yaml:2: api.port" in message
+    assert "config.yaml:4: dicom_node.port" in message
+
+
+def test_what_is_no_yaml_is_named_with_its_line() -> None:
+    assert "config.yaml:2" in refused("api:\n\t- [")
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "just a text"])
+def test_a_file_without_sections_is_refused(text: str) -> None:
+    assert "sections" in refused(text)
+
+
+def test_a_missing_file_is_named_with_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="second-reader init"):
+        load_settings(tmp_path / "config.yaml")
+
+
+def test_a_refusal_never_quotes_a_value() -> None:
+    """A secret that was put into the file by mistake must not reach a log."""
+    assert "hunter2" not in refused("api:\n  port: hunter2\n  passwort: hunter2\n")
