@@ -21,8 +21,8 @@ _BY_VR = {
     "LO": REMOVED, "LT": REMOVED, "PN": REMOVED, "SH": REMOVED, "ST": REMOVED, "TM": TIME,
     "UC": REMOVED, "UR": "urn:removed", "UT": REMOVED,
 }  # fmt: skip
-_BY_TAG = {0x04000565: "CORRECT"}
-"""Values where only some terms are allowed. Source: PS3.3 C.12.1.1.9."""
+_BY_TAG = {0x00080201: "+0000", 0x04000565: "CORRECT"}
+"""Values where only some are allowed. Source: PS3.3 C.12.1."""
 
 _REMOVED_CODE = Code(REMOVED, PRIVATE_SCHEME, "Removed")
 _PERFORMED_STEP = "1.2.840.10008.3.1.2.3.3"

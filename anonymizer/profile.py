@@ -135,11 +135,14 @@ def resolve(basic: str, needed: Requirement, vr: str) -> Action:
 
     `X/Z/D` and its like mean the leftmost that the attribute's type allows. A plain `Z` on an
     attribute that needs a value becomes a dummy, which `Z` permits. `U*` is taken for anything that
-    is demanded, so that references go on resolving.
+    is demanded, so that references go on resolving. A plain `X` on one of the few attributes that
+    an IOD demands all the same says nothing instead, because the object must stay valid.
     """
     allowed = [Action(code.rstrip("*")) for code in basic.split("/")]
     if Action.REPLACE_UID in allowed and len(allowed) > 1:
         return Action.REMOVE if needed is Requirement.NONE else Action.REPLACE_UID
+    if allowed == [Action.REMOVE]:
+        return _BARELY_VALID[needed]
     if needed is Requirement.VALUE and Action.EMPTY in allowed:
         return Action.DUMMY if vr != "SQ" or Action.DUMMY in allowed else Action.EMPTY
     wish = {
@@ -148,6 +151,13 @@ def resolve(basic: str, needed: Requirement, vr: str) -> Action:
         Requirement.NONE: (Action.REMOVE, Action.EMPTY, Action.DUMMY, Action.REPLACE_UID),
     }[needed]
     return next(action for action in wish if action in allowed)
+
+
+_BARELY_VALID = {
+    Requirement.VALUE: Action.DUMMY,
+    Requirement.PRESENCE: Action.EMPTY,
+    Requirement.NONE: Action.REMOVE,
+}
 
 
 @cache

@@ -29,7 +29,9 @@ VALUE, PRESENCE, NONE = Requirement.VALUE, Requirement.PRESENCE, Requirement.NON
         ("Z", NONE, "Z"),
         ("D", NONE, "D"),
         ("U", PRESENCE, "U"),
-        ("X", VALUE, "X"),
+        ("X", VALUE, "D"),
+        ("X", PRESENCE, "Z"),
+        ("X", NONE, "X"),
     ],
 )
 def test_a_choice_is_made_by_the_attributes_type(
@@ -47,6 +49,15 @@ def test_the_same_attribute_is_treated_by_the_iod_it_is_in() -> None:
     series_date = 0x00080021
     assert BASIC.decide(series_date, sop_class_uid=CT).action is Action.REMOVE
     assert BASIC.decide(series_date, sop_class_uid=PET).action is Action.DUMMY  # type 1 there
+
+
+def test_what_the_table_removes_stays_as_a_dummy_where_the_iod_demands_it() -> None:
+    """Presentation Creation Date is X in the table and of type 1 in presentation states."""
+    presentation_state = f"{CT[:-2]}.11.1"
+    decide = BASIC.decide
+    assert decide(0x00700082, sop_class_uid=presentation_state).action is Action.DUMMY
+    assert decide(0x00700082, sop_class_uid=CT).action is Action.REMOVE
+    assert decide(0x00700082, sop_class_uid="1.2.3").action is Action.REMOVE
 
 
 def test_an_unknown_class_is_treated_as_the_strictest() -> None:
