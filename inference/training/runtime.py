@@ -14,12 +14,13 @@ from PIL import Image
 
 from core.errors import ConfigurationError, InputError
 
-REQUIRED = ("torch", "torchvision", "ultralytics")
+REQUIRED = ("torch", "torchvision", "ultralytics", "onnx")
 
 _SWITCHES = {
     "YOLO_OFFLINE": "true",
     "YOLO_AUTOINSTALL": "false",  # it would install packages with pip while it runs
     "YOLO_VERBOSE": "false",
+    "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin while they wait starve a busy machine
     "ULTRALYTICS_SAFE_LOAD": "1",  # a .pt file is a pickle: load known classes only
 }
 _REPORTING = ("sync", "clearml", "comet", "dvc", "mlflow", "raytune", "tensorboard", "wandb")
