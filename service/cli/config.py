@@ -9,11 +9,11 @@ from service.cli.options import (
     DEFAULT_CONFIG,
     ConfigOption,
     JsonOption,
-    console,
     example,
     installation,
     print_json,
     print_table,
+    say,
 )
 
 group = typer.Typer(help="Check, show and explain config.yaml.", no_args_is_help=True)
@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 def check(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Say whether config.yaml is right; name every fault with its line if it is not."""
     installation(config)
-    console.print(f"{config} is right")
+    say(f"{config} is right")
 
 
 @group.command(epilog=example("second-reader config show"))

@@ -1,38 +1,39 @@
-"""Options and output that several commands share."""
+"""Options and output that several commands share. Imports nothing heavy: `--help` needs it too."""
 
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import date, datetime
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from service.settings import CONFIG_FILE, Installation, load_settings
+if TYPE_CHECKING:
+    from service.settings import Installation
 
 CONFIG_VARIABLE = "SECOND_READER_CONFIG"
+DEFAULT_CONFIG = Path("config.yaml")
 
 ConfigOption = Annotated[
     Path,
+    typer.Option("--config", "-c", help="The installation's config.yaml.", envvar=CONFIG_VARIABLE),
+]
+OptionalConfig = Annotated[
+    Path | None,
     typer.Option(
         "--config",
         "-c",
-        help="The installation's config.yaml.",
+        help="The installation whose settings and audit log are used; by default ./config.yaml, "
+        "if it is there.",
         envvar=CONFIG_VARIABLE,
-        show_default=True,
+        show_default=False,
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-
-DEFAULT_CONFIG = Path(CONFIG_FILE)
-
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
 
 
 def example(text: str) -> str:
@@ -40,8 +41,10 @@ def example(text: str) -> str:
     return f"Example:\n\n    {text}"
 
 
-def installation(config: Path) -> Installation:
+def installation(config: Path) -> "Installation":
     """Read the installation that a command works on."""
+    from service.settings import load_settings
+
     return load_settings(config)
 
 
@@ -50,19 +53,45 @@ def operator() -> str:
     return os.environ.get("SUDO_USER") or os.environ.get("USER") or f"uid {os.getuid()}"
 
 
+def say(text: str = "") -> None:
+    """Print a line for people."""
+    typer.echo(text)
+
+
+def complain(text: str) -> None:
+    """Print a line on standard error."""
+    typer.echo(text, err=True)
+
+
 def print_json(value: object) -> None:
     """Print plain data, dataclasses included, as JSON."""
-    typer.echo(json.dumps(_plain(value), indent=2, ensure_ascii=False))
+    typer.echo(to_json(value))
+
+
+def to_json(value: object) -> str:
+    """Return plain data, dataclasses included, as JSON."""
+    return json.dumps(_plain(value), indent=2, ensure_ascii=False)
 
 
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = ""
 ) -> None:
-    """Print rows under their columns."""
-    table = Table(*columns, title=title or None, box=None, pad_edge=False, header_style="bold")
+    """Print rows under their columns; only a terminal wraps them."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(
+        *columns,
+        title=title or None,
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+    )
     for row in rows:
         table.add_row(*("" if cell is None else str(cell) for cell in row))
-    console.print(table)
+    width = None if sys.stdout.isatty() else 10_000
+    Console(highlight=False, markup=False, width=width).print(table)
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any data a command prints
@@ -72,16 +101,12 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - any data a command prints
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_plain(item) for item in value]
-    return _SCALARS[type(value)](value) if type(value) in _SCALARS else _other(value)
+    return _scalar(value)
 
 
-def _other(value: Any) -> Any:  # noqa: ANN401
+def _scalar(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, datetime | date):
+        return value.isoformat()
     if isinstance(value, Enum):
         return value.value
     return value if isinstance(value, str | int | float | bool | None) else str(value)
-
-
-_SCALARS: dict[type, Callable[[Any], Any]] = {
-    datetime: lambda value: value.isoformat(),
-    date: lambda value: value.isoformat(),
-}

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from core.errors import InputError, MalformedInstanceError
-from service.cli.options import JsonOption, console, errors, example, print_json
+from service.cli.options import JsonOption, OptionalConfig, complain, example, print_json, say
 from service.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -46,21 +45,26 @@ def send(
     to: Annotated[str, typer.Option("--to", help="HOST:PORT of the peer.")],
     called: Called,
     calling: Calling = "SECOND_READER",
+    config: OptionalConfig = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Send DICOM objects by C-STORE; say of each that was not stored why."""
+    """Send DICOM objects by C-STORE; say of each that was not stored why.
+
+    The transfer is in the audit log of the installation, if there is one here.
+    """
     from dicom_node.store_scu import SendState
     from dicom_node.store_scu import send as store
+    from service.cli.sending import ledger
 
     destination = _destination(to, called, calling)
-    objects, skipped = _objects(paths)
-    names = [name for name, _ in objects]
-    with progress("sending", len(objects)) as steps:
-        outcomes = store(
-            [outgoing for _, outgoing in objects],
-            destination,
-            on_progress=lambda _: steps.advance(),
-        )
+    with progress("looking", None):
+        named, skipped = _objects(paths)
+    names, objects = [name for name, _ in named], [outgoing for _, outgoing in named]
+    with ledger(config, destination) as book:
+        book.began(objects)
+        with progress("sending", len(objects)) as steps:
+            outcomes = store(objects, destination, on_progress=lambda _: steps.advance())
+        book.ended(outcomes)
     failed = [
         (name, outcome.text)
         for name, outcome in zip(names, outcomes, strict=True)
@@ -80,11 +84,13 @@ def echo(
     from dicom_node.association import echo as verify
 
     seconds = verify(_destination(to, called, calling))
-    console.print(f"{called} at {to} answered in {seconds * 1000:.0f} ms")
+    say(f"{called} at {to} answered in {seconds * 1000:.0f} ms")
 
 
 def sources(paths: Iterable[Path]) -> Iterator[Source]:
     """Yield every file below `paths`, and every member of a ZIP, in the order of their names."""
+    from core.errors import InputError
+
     for path in paths:
         if not path.exists():
             raise InputError(f"{path} is not there")
@@ -97,6 +103,8 @@ def sources(paths: Iterable[Path]) -> Iterator[Source]:
 
 
 def _members(archive: Path) -> Iterator[Source]:
+    from core.errors import InputError
+
     with zipfile.ZipFile(archive) as opened:
         infos = sorted((i for i in opened.infolist() if not i.is_dir()), key=lambda i: i.filename)
     for info in infos:
@@ -127,6 +135,7 @@ def _member_reader(archive: Path, name: str) -> Callable[[], Iterable[bytes]]:
 
 def _objects(paths: list[Path]) -> tuple[list[tuple[str, "OutgoingObject"]], list[tuple[str, str]]]:
     """Return what can be sent, and what is no DICOM object with the reason."""
+    from core.errors import MalformedInstanceError
     from dicom_node.part10 import from_part10
 
     objects: list[tuple[str, OutgoingObject]] = []
@@ -160,5 +169,5 @@ def _report(
         print_json({"stored": stored, "failed": failed, "skipped": skipped})
         return
     for name, reason in (*failed, *skipped):
-        errors.print(f"{name}: {reason}")
-    console.print(f"{stored} stored, {len(failed)} failed, {len(skipped)} not DICOM")
+        complain(f"{name}: {reason}")
+    say(f"{stored} stored, {len(failed)} failed, {len(skipped)} not DICOM")

@@ -1,0 +1,35 @@
+"""What may be wrong with an installation: each thing looked at, told why, and how to mend it."""
+
+from collections.abc import Callable, Iterator
+
+from service.checks import audit, environment, models, network, storage
+from service.checks.report import Check, Needs, Result, Verdict
+from service.checks.scene import Limits, Scene, on_scene
+
+__all__ = ["CHECKS", "Limits", "Result", "Scene", "Verdict", "look", "on_scene"]
+
+CHECKS: tuple[Check, ...] = (
+    *environment.FIRST,
+    *storage.CHECKS,
+    *audit.CHECKS,
+    *models.CHECKS,
+    *network.CHECKS,
+    *environment.LAST,
+)
+"""In the order in which they are looked at: what others rest on comes first."""
+
+
+def look(scene: Scene, on_check: Callable[[str], None] = lambda _: None) -> Iterator[Result]:
+    """Yield what each check says; one that rests on something broken is skipped."""
+    for check in CHECKS:
+        on_check(check.name)
+        missing = _missing(check.needs, scene)
+        yield check.skipped(missing) if missing else check.run(scene)
+
+
+def _missing(needs: Needs, scene: Scene) -> str:
+    if needs is not Needs.NOTHING and scene.installation is None:
+        return "config.yaml is not right"
+    if needs is Needs.ARCHIVE and scene.foundation is None:
+        return "keys or database do not open"
+    return ""

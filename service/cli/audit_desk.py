@@ -1,0 +1,108 @@
+"""The audit log as the commands see it: the log and the outbox together."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from audit.checkpoint import Signer, load_checkpoints
+from audit.records import PendingRecord, SealedRecord
+from audit.search import LoggedEvent, read_events
+from audit.segments import find_segments
+from audit.verify import Report
+from audit.verify import verify as verify_log
+from core.codes import Code
+from service.foundation import Foundation
+from service.keys import Purpose
+
+_OUTBOX_AT_ONCE = 100_000
+
+
+def signer(foundation: Foundation) -> Signer:
+    """Return what signs for this installation's log."""
+    key = foundation.keyring.key(Purpose.AUDIT_SIGNING)
+    return Signer.of(foundation.audit_settings.source_id, key)
+
+
+def public_key(foundation: Foundation) -> Ed25519PublicKey:
+    """Return what checkpoints are checked with: from the keys, not from the log's folder."""
+    return signer(foundation).public_key
+
+
+def every_event(foundation: Foundation, start: int = 0) -> Iterator[LoggedEvent]:
+    """Yield the records from a position on, and then those that only the outbox has."""
+    # The outbox first: a record that is moved meanwhile is then in the log, and none is missed.
+    waiting = _outbox(foundation)
+    for logged in read_events(foundation.audit_settings.folder, foundation.trail.sealer, start):
+        waiting.pop(logged.event.event_id, None)
+        yield logged
+    for record in waiting.values():
+        yield LoggedEvent(None, foundation.trail.sealer.open(record))
+
+
+def newest(foundation: Foundation, limit: int) -> list[LoggedEvent]:
+    """Return the newest records, oldest first."""
+    segments = find_segments(foundation.audit_settings.folder)
+    size = 0
+    if segments:
+        size = sum(1 for _ in segments[-1].frames()) + segments[-1].first
+    return list(every_event(foundation, max(0, size - limit)))[-limit:]
+
+
+def verified(foundation: Foundation, checkpoint_files: Sequence[Path]) -> Report:
+    """Verify log and outbox, against checkpoints from outside if there are any."""
+    key, settings = public_key(foundation), foundation.audit_settings
+    outside = [one for file in checkpoint_files for one in load_checkpoints(file, key)]
+    with foundation.archive.snapshot() as tx:
+        records = foundation.archive.outbox.pending(tx, _OUTBOX_AT_ONCE)
+    return verify_log(
+        settings.folder,
+        key,
+        now=foundation.clock(),
+        outside=outside,
+        outbox=[PendingRecord(one.event_id, one.recorded_at) for one in records],
+        max_outbox_age_s=settings.max_outbox_age_s,
+    )
+
+
+def as_json(logged: LoggedEvent) -> dict[str, Any]:
+    """Return a record as plain data."""
+    event = logged.event
+    return {
+        "position": logged.position,
+        "event_id": event.event_id,
+        "at": event.time,
+        "event": event.kind.code.value,
+        "meaning": event.kind.code.meaning,
+        "type": _meaning(event.type_code),
+        "action": event.action,
+        "outcome": int(event.outcome),
+        "outcome_description": event.outcome_description,
+        "participants": [
+            {
+                "user_id": who.user_id,
+                "user_name": who.user_name,
+                "role": _meaning(who.role.code if who.role else None),
+                "is_requestor": who.is_requestor,
+                "address": who.address,
+            }
+            for who in event.participants
+        ],
+        "patient_ids": sorted(event.patient_ids()),
+        "objects": [
+            {"type": thing.id_type.code.meaning, "id": thing.id, "name": thing.name}
+            for thing in event.objects
+        ],
+        "details": {detail.name: detail.value for detail in event.details},
+    }
+
+
+def _meaning(code: Code | None) -> str:
+    return code.meaning if code else ""
+
+
+def _outbox(foundation: Foundation) -> dict[str, SealedRecord]:
+    with foundation.archive.snapshot() as tx:
+        records = foundation.archive.outbox.pending(tx, _OUTBOX_AT_ONCE)
+    return {one.event_id: SealedRecord(one.event_id, one.sealed) for one in records}
