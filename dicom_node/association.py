@@ -26,6 +26,8 @@ _OWN_MAX_PDU_BYTES = 16 * 1024
 """Only responses come back."""
 _LONGEST_PDU_BYTES = 128 * 1024
 """What we send to a peer that names no limit."""
+_LAST_BREATH_S = 0.2
+"""How long the upper layer may take to end after it said that the association is over."""
 _PDUS_AHEAD = 8
 """So many PDUs wait for the socket at once; more would be the whole object in memory."""
 
@@ -150,9 +152,10 @@ class OpenAssociation:
 
     def _response(self, message_id: int, kind: type[Any]) -> Any:  # noqa: ANN401 - untyped library
         _, response = self._association.dimse.get_msg(block=True)
-        if response is None and not self._association.dul.is_alive():
-            raise self._lost()
         if response is None:
+            self._association.dul.join(_LAST_BREATH_S)
+            if not self._association.dul.is_alive():
+                raise self._lost()
             self.abort()
             raise PeerError(
                 f"{self._destination.name} did not answer within {self._destination.timeout_s:g} s"

@@ -4,7 +4,9 @@ pynetdicom gathers a whole data set in memory, or in a plain temporary file, bef
 anybody. Here the fragments go to the `StoreSession` while they arrive, in the thread that reads
 the socket, so that memory stays the same for any object and a slow disk slows the peer.
 
-Like `upper_layer` and `prompt_socket`, this rests on pynetdicom's internals. Source: PS3.7 6.3, 9.1; PS3.8 Annex E.
+Like `upper_layer` and `prompt_socket`, this rests on pynetdicom's internals.
+
+Source: PS3.7 6.3, 9.1; PS3.8 Annex E
 """
 
 from typing import Any, Protocol

@@ -13,6 +13,7 @@ from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
 from pydicom.uid import UID
 
+from core.dataset_stream import DataSetScanner
 from core.errors import MalformedInstanceError, UnavailableError
 
 _PREFIX = b"DICM"
@@ -77,10 +78,12 @@ def reencoded(outgoing: OutgoingObject, transfer_syntax_uid: str) -> bytes:
         If the data set cannot be read.
     """
     old, new = UID(outgoing.transfer_syntax_uid), UID(transfer_syntax_uid)
+    encoded = b"".join(outgoing.read())
+    scanner = DataSetScanner(outgoing.transfer_syntax_uid)
+    scanner.feed(encoded)
+    scanner.finish()  # pydicom would read a data set that is cut off, and say nothing
     try:
-        dataset = read_dataset(
-            BytesIO(b"".join(outgoing.read())), old.is_implicit_VR, old.is_little_endian
-        )
+        dataset = read_dataset(BytesIO(encoded), old.is_implicit_VR, old.is_little_endian)
         dataset.walk(_decode)
         if old.is_little_endian != new.is_little_endian:
             dataset.walk(_swap)

@@ -19,6 +19,7 @@ from typing import Any
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
+from pynetdicom.fsm import InvalidEventError
 
 from dicom_node import quiet  # noqa: F401 - silences the library before it says anything
 from dicom_node.faults import log_fault
@@ -116,14 +117,19 @@ class WaitingDUL(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is unt
             while not self._kill_thread:
                 if not self._step():
                     self._wait()
+        except InvalidEventError:
+            pass  # an abort of ours, of what was over already
         except Exception as error:  # noqa: BLE001 - the boundary of this thread
             log_fault("upper layer failed", self.assoc.association_id, error)
-            self._break_off()
+            self.assoc.is_aborted = True
+            self.assoc.is_established = False
         finally:
             self.assoc.dimse.abandon()
             self.to_user_queue.put(None)  # whoever waits for the peer's next word waits no more
             self._waker.close()
             self._wakened.close()
+            if self.socket is not None:
+                self.socket._shutdown_socket()
             self.assoc.ring()
 
     def _step(self) -> bool:
@@ -148,7 +154,8 @@ class WaitingDUL(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is unt
         self.assoc.between_pdus()
         if self.artim_timer.expired:
             self.event_queue.put("Evt18")
-        elif not self._process_recv_primitive():
+        elif self.state_machine.current_state == "Sta13" or not self._process_recv_primitive():
+            # In state 13 what we still wanted to say stays unsaid (PS3.8 Table 9-10).
             self._is_transport_event()
 
     def _wait(self) -> None:
@@ -212,13 +219,6 @@ class WaitingDUL(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is unt
     def _refuse_pdu(self) -> None:
         self.is_garbled = True
         self.event_queue.put("Evt19")
-
-    def _break_off(self) -> None:
-        if self.socket is not None and self.socket.socket is not None:
-            self.socket._shutdown_socket()
-        self.assoc.is_aborted = True
-        self.assoc.is_established = False
-        self._kill_thread = True
 
 
 class WaitingAssociation(Association):  # type: ignore[misc]  # pynetdicom is untyped
