@@ -17,7 +17,7 @@ from core.errors import CorruptionError
 
 T = TypeVar("T")
 
-_TYPE = "type"
+_TYPE = "@type"  # no field can be called so
 
 
 def dump_record(record: object) -> bytes:

@@ -7,6 +7,7 @@ its event id and ignores it.
 
 import logging
 from datetime import datetime
+from pathlib import Path
 
 from archive.archive import Archive
 from archive.outbox import OutboxRecord
@@ -14,8 +15,10 @@ from audit.errors import LogBusyError
 from audit.keeper import AuditKeeper
 from audit.records import SealedRecord
 from audit.settings import AuditSettings
+from audit.vocabulary import Alert
 from core.clock import Clock
 from core.errors import UnavailableError
+from service.trail import Trail
 
 log = logging.getLogger(__name__)
 
@@ -34,15 +37,18 @@ class Sequencer:
         *,
         signing_key: bytes,
         owner: str,
+        trail: Trail,
         clock: Clock,
     ) -> None:
         self._archive = archive
         self._settings = settings
         self._signing_key = signing_key
         self._owner = owner
+        self._trail = trail
         self._clock = clock
         self._keeper: AuditKeeper | None = None
         self._renewed_at: datetime | None = None
+        self._told_unreachable: tuple[Path, ...] = ()
 
     def run_once(self) -> int:
         """Append everything that waits; return how many records that were.
@@ -60,6 +66,7 @@ class Sequencer:
             appended += len(records)
         if self._keeper is not None:
             self._keeper.sign_if_due()
+            self._tell_unreachable(self._keeper)
         return appended
 
     def close(self) -> None:
@@ -93,7 +100,27 @@ class Sequencer:
                 )
             except LogBusyError:
                 return False  # the one before us is still closing it
+            self._tell_torn_tail(self._keeper)
         return True
+
+    def _tell_torn_tail(self, keeper: AuditKeeper) -> None:
+        """Record that a crash had cut off the end of the log; nothing signed was lost."""
+        if keeper.torn_tail is not None:
+            self._alert("the end of the audit log had been cut off, and was cut back")
+
+    def _tell_unreachable(self, keeper: AuditKeeper) -> None:
+        """Record once that checkpoints do not reach a place outside."""
+        missing = keeper.unreachable
+        if missing and missing != self._told_unreachable:
+            names = ", ".join(path.name for path in missing)
+            self._alert(f"checkpoints cannot be written to {names}")
+        self._told_unreachable = missing
+
+    def _alert(self, text: str) -> None:
+        log.error("%s", text)
+        record = self._trail.alert(Alert.SECURITY_CONFIGURATION, text)
+        with self._archive.transaction() as tx:
+            self._archive.outbox.add(tx, record.event_id, record.sealed, at=self._clock())
 
     def _pending(self) -> tuple[OutboxRecord, ...]:
         with self._archive.snapshot() as tx:

@@ -124,6 +124,18 @@ class Trail:
         refusal = event.ended(Outcome.MINOR_FAILURE, reason)
         return self.seal(refusal.noting(CalledAETitle=called))
 
+    def alert(self, alert: Alert, text: str) -> SealedRecord:
+        """Say what a security officer wants to see (110113)."""
+        return self.seal(
+            triggers.security_alert(
+                self.stamp(),
+                alert,
+                text,
+                reporters=(self.ours,),
+                subjects=(subject(self.source_id, text, is_node=True),),
+            )
+        )
+
     def listening(self, *, is_attached: bool) -> SealedRecord:
         """Say that the listener went up or down (110108)."""
         return self.seal(triggers.network_entry(self.stamp(), self.ours, is_attached=is_attached))

@@ -1,17 +1,26 @@
 """Infer: let every model that wants the study read the copies; leave sealed readings."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from archive.results import ReleasedCopy
 from core.errors import CorruptionError
 from core.findings import Conclusion, Evaluation, Outcome, Reading
 from core.model import InstanceKey, RevisionKey
-from inference.client import ReaderClient
 from inference.registry import Registry
 from inference.requests import ModelOrder, StudyInstance
 from service.steps.released import orders, wanted_keys
 from service.steps.subject import Subject, Tools
+
+
+class Reads(Protocol):
+    """The reader, or the models in this very process."""
+
+    def read_study(
+        self, instances: Iterable[StudyInstance], orders: Sequence[ModelOrder]
+    ) -> tuple[Reading, ...]:
+        """Let models read instances; one reading for each order."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +29,7 @@ class Infer:
 
     tools: Tools
     registry: Registry
-    reader: ReaderClient
+    reader: Reads
 
     def infer(self, revision: RevisionKey) -> None:
         """Leave one reading for each model, or none if no model reads what this peer sends."""

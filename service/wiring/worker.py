@@ -91,6 +91,7 @@ def _work(foundation: Foundation, decoder: Decoder, stopping: threading.Event) -
         foundation.audit_settings,
         signing_key=foundation.keyring.key(Purpose.AUDIT_SIGNING),
         owner=f"{socket.gethostname()}/{os.getpid()}",
+        trail=foundation.trail,
         clock=foundation.clock,
     )
     engine.launch()

@@ -1,0 +1,97 @@
+"""The sequencer: every record once and in order, one process at a time."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from audit.records import SealedRecord
+from audit.search import read_events
+from core.clock import utc_now
+from service.foundation import Foundation
+from service.keys import Purpose
+from service.sequencer import Sequencer
+from tests.support.house import House, house
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[House]:
+    with house(tmp_path) as opened:
+        yield opened
+
+
+def sequencer(foundation: Foundation, owner: str = "here") -> Sequencer:
+    return Sequencer(
+        foundation.archive,
+        foundation.audit_settings,
+        signing_key=foundation.keyring.key(Purpose.AUDIT_SIGNING),
+        owner=owner,
+        trail=foundation.trail,
+        clock=utc_now,
+    )
+
+
+def record(foundation: Foundation, count: int) -> list[str]:
+    ids = []
+    for _ in range(count):
+        sealed = foundation.trail.process(started=True)
+        foundation.record(sealed)
+        ids.append(sealed.event_id)
+    return ids
+
+
+def logged(foundation: Foundation) -> list[str]:
+    folder = foundation.audit_settings.folder
+    return [one.event.event_id for one in read_events(folder, foundation.trail.sealer)]
+
+
+def test_records_reach_the_log_once_and_in_their_order(home: House) -> None:
+    ids = record(home.foundation, 5)
+    one = sequencer(home.foundation)
+    assert one.run_once() == 5
+    assert one.run_once() == 0
+    one.close()
+    assert logged(home.foundation) == ids
+
+
+def test_only_one_process_appends(home: House) -> None:
+    record(home.foundation, 1)
+    first, second = sequencer(home.foundation, "first"), sequencer(home.foundation, "second")
+    assert first.run_once() == 1
+    record(home.foundation, 1)
+    assert second.run_once() == 0
+    first.close()
+    assert second.run_once() == 1
+    second.close()
+
+
+def test_a_record_that_was_appended_but_not_marked_is_not_appended_twice(home: House) -> None:
+    ids = record(home.foundation, 2)
+    one = sequencer(home.foundation)
+    one.run_once()
+    archive = home.foundation.archive
+    sealed = home.foundation.trail.process(started=False)
+    with archive.transaction() as tx:
+        archive.outbox.add(tx, sealed.event_id, sealed.sealed, at=utc_now())
+    assert one._keeper is not None
+    one._keeper.append([SealedRecord(sealed.event_id, sealed.sealed)])
+    one.run_once()
+    one.close()
+    assert logged(home.foundation) == [*ids, sealed.event_id]
+
+
+def test_a_checkpoint_file_that_cannot_be_written_is_an_alert(tmp_path: Path) -> None:
+    outside = {"checkpoint_files": ["nowhere/checkpoints"]}
+    with house(tmp_path, sections={"audit": outside}) as home:
+        record(home.foundation, 1)
+        one = sequencer(home.foundation)
+        one.run_once()
+        one.run_once()
+        one.close()
+        kinds = [
+            event.event.kind.name
+            for event in read_events(
+                home.foundation.audit_settings.folder, home.foundation.trail.sealer
+            )
+        ]
+    assert kinds.count("SECURITY_ALERT") == 1
