@@ -33,7 +33,7 @@ class Service:
     """One installation and, once started, its processes."""
 
     folder: Path
-    api_key: str
+    api_key: str = field(repr=False)
     dicom_port: int
     api_port: int
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
