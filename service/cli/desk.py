@@ -131,6 +131,7 @@ def sequence(foundation: Foundation) -> None:
         foundation.audit_settings,
         signing_key=foundation.keyring.key(Purpose.AUDIT_SIGNING),
         owner=f"{socket.gethostname()}/{ROLE}/{os.getpid()}",
+        trail=foundation.trail,
         clock=foundation.clock,
     )
     try:
