@@ -18,6 +18,7 @@ from core.errors import CorruptionError
 T = TypeVar("T")
 
 _TYPE = "@type"  # no field can be called so
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
 def dump_record(record: object) -> bytes:
@@ -41,6 +42,8 @@ def load_record(kind: type[T], encoded: bytes) -> T:
 
 
 def _plain(value: object) -> object:
+    if type(value) in _SCALARS:  # most values; a subclass, such as a StrEnum, is none of them
+        return value
     if is_dataclass(value) and not isinstance(value, type):
         body = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
         return {_TYPE: type(value).__name__, **body}
