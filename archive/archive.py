@@ -28,6 +28,7 @@ from archive.studies import Studies
 from archive.tables import installation
 from archive.upkeep import Upkeep
 from archive.vault import Vault
+from core.errors import ServiceError
 from core.model import StudyKey
 from core.sealing import KeyWrapper
 
@@ -119,9 +120,14 @@ def open_archive(
     """
     disk = disk or Disk()
     folder = base / settings.folder
-    database = _open_database(settings, folder, disk)
     index = IdentityIndex(index_key)
-    _check_keys(database, index)
+    database = _open_database(settings, folder, disk)
+    try:
+        migrate(database)
+        _check_keys(database, index)
+    except ServiceError:
+        database.close()
+        raise
     keystore = Keystore(
         base / settings.keystore_folder,
         wrapper,
@@ -155,9 +161,7 @@ def _open_database(settings: ArchiveSettings, folder: Path, disk: Disk) -> Datab
     if url is None:
         make_database_file(folder / DATABASE_FILE, disk)
         url = sqlite_url(folder / DATABASE_FILE)
-    database = Database(url, busy_timeout_s=settings.busy_timeout_s)
-    migrate(database)
-    return database
+    return Database(url, busy_timeout_s=settings.busy_timeout_s)
 
 
 def _check_keys(database: Database, index: IdentityIndex) -> None:

@@ -101,7 +101,7 @@ instance = Table(
     metadata,
     Column("instance_key", _Key, primary_key=True),
     Column("study_key", ForeignKey(study.c.study_key), nullable=False),
-    Column("series_key", ForeignKey(series.c.series_key), nullable=False, index=True),
+    Column("series_key", ForeignKey(series.c.series_key), nullable=False),
     Column("revision", Integer, nullable=False),
     Column("standing", String(16), nullable=False),
     Column("sop_digest", LargeBinary, nullable=False, index=True),

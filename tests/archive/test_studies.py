@@ -215,8 +215,10 @@ def test_a_forgotten_study_cannot_be_opened_any_more(archive: Archive, tmp_path:
     archive.keystore.forget(key.study_key)
     with archive.snapshot() as tx, pytest.raises(ForgottenError):
         archive.catalogue.study(tx, key.study_key)
-    with make_archive(tmp_path).snapshot() as tx, pytest.raises(ForgottenError):
-        archive.catalogue.instances(tx, key)
+    other = make_archive(tmp_path)
+    with other.snapshot() as tx, pytest.raises(ForgottenError):
+        other.catalogue.instances(tx, key)
+    other.close()
 
 
 def test_a_sealed_column_moved_to_another_row_is_refused(archive: Archive) -> None:

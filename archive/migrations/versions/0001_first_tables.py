@@ -165,7 +165,6 @@ def _studies() -> None:
     op.create_index(
         op.f("ix_instance_association_id"), "instance", ["association_id"], unique=False
     )
-    op.create_index(op.f("ix_instance_series_key"), "instance", ["series_key"], unique=False)
     op.create_index(op.f("ix_instance_sop_digest"), "instance", ["sop_digest"], unique=False)
     op.create_index("ix_instance_study_key", "instance", ["study_key", "revision"], unique=False)
 
