@@ -1,1 +1,0 @@
-"""Delete what may no longer be kept."""
