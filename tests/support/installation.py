@@ -116,6 +116,12 @@ class Service:
         parent = psutil.Process(self.process.pid)
         return [parent, *parent.children(recursive=True)]
 
+    def role(self, name: str) -> psutil.Process:
+        """Return the process of one role."""
+        return next(
+            p for p in self.processes() if p.cmdline()[1:4] == ["-m", "service.wiring", name]
+        )
+
     def tail(self, lines: int = 40) -> str:
         """Return the end of the log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.support.builders import endoscopic_image
-from tests.support.installation import Service, install, running, storescu
+from tests.support.installation import install, running, storescu
 from tests.support.syscalls import (
     DURABILITY,
     Call,
@@ -53,16 +53,12 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     service = install(folder / "installation")
     trace = folder / "trace"
     with running(service):
-        with recording([_listener(service)], DURABILITY, trace, most_bytes=512):
+        with recording([service.role("dicom").pid], DURABILITY, trace, most_bytes=512):
             sender = storescu(service.dicom_port, files)
             output, _ = sender.communicate(timeout=60)
         assert output.count(b"Received Store Response (Success)") == OBJECTS
     with trace.open() as lines:
         return Recorded(parse_trace(lines), service.folder)
-
-
-def _listener(service: Service) -> int:
-    return next(p.pid for p in service.processes() if "dicom" in p.cmdline())
 
 
 def test_file_folder_and_database_are_durable_before_the_sender_hears_of_success(
