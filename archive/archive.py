@@ -152,7 +152,7 @@ def open_archive(
         outbox=Outbox(),
         accounts=Accounts(),
         leases=Leases(),
-        upkeep=Upkeep(database, blobs),
+        upkeep=Upkeep(database, blobs, keystore),
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sqlalchemy import (
     Connection,
@@ -24,7 +24,7 @@ from sqlalchemy import (
     make_url,
     text,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -66,7 +66,10 @@ _MESSAGES: dict[type[ServiceError], tuple[str, str]] = {
     DamagedDatabaseError: ("the database is damaged", "Restore it from a backup"),
 }
 
-Insert = sqlite.Insert | postgresql.Insert
+if TYPE_CHECKING:  # the dialect of PostgreSQL takes 3 MiB that most processes never need
+    from sqlalchemy.dialects import postgresql
+
+Insert: TypeAlias = "sqlite.Insert | postgresql.Insert"
 
 _PREPARED: dict[tuple[Callable[["Transaction"], Insert], bool], Insert] = {}
 """Statements are immutable; building one costs more than running it."""
@@ -85,7 +88,11 @@ class Transaction:
 
     def insert(self, table: Table) -> Insert:
         """Return an insert that knows `on_conflict_do_nothing` and `on_conflict_do_update`."""
-        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+        if self.is_sqlite:
+            return sqlite.insert(table)
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table)
 
     def prepared(self, build: Callable[["Transaction"], Insert]) -> Insert:
         """Return what `build` makes of this transaction's dialect, built once per process."""
@@ -114,6 +121,7 @@ class Database:
         self._engine = _engine(url, busy_timeout_s)
         self.is_sqlite = self._engine.dialect.name == "sqlite"
         self._writer = threading.Lock()
+        self._writing_thread: int | None = None
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -153,11 +161,15 @@ class Database:
         if not self.is_sqlite:
             yield
             return
+        if self._writing_thread == threading.get_ident():
+            raise RuntimeError("transactions do not nest; hand the open one down")
         if not self._writer.acquire(timeout=self._busy_timeout_s):
             raise _error(DatabaseBusyError)
+        self._writing_thread = threading.get_ident()
         try:
             yield
         finally:
+            self._writing_thread = None
             self._writer.release()
 
 

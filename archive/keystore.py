@@ -21,6 +21,7 @@ from core.uids import keyed_digest
 
 _HEADER = struct.Struct(">4sI")
 _MAGIC = b"2RK1"
+_PARTIAL = ".part"
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,23 @@ class Keystore:
         with self._lock:
             self._cache.pop(study_key, None)
 
+    def remove_leftovers(self, *, older_than: float) -> int:
+        """Remove what processes that died left behind them; return how many files.
+
+        `older_than` is in seconds since 1970, as files count.
+        """
+        removed = 0
+        with translated("tidying the keystore"):
+            for path in self._folder.glob(f"*/*{_PARTIAL}"):
+                try:
+                    is_old = path.stat().st_mtime < older_than
+                except FileNotFoundError:
+                    continue
+                if is_old:
+                    self._disk.unlink(path)
+                    removed += 1
+        return removed
+
     def _path(self, study_key: StudyKey) -> Path:
         return self._folder / study_key[:2] / f"{study_key}.key"
 
@@ -117,7 +135,7 @@ class Keystore:
         if self._tombstone(study_key).exists():
             raise _forgotten(study_key)
         wrapped = self._wrapper.wrap(new_key(), context=_context(study_key))
-        temporary = path.with_name(f"{study_key}.{secrets.token_hex(8)}.part")
+        temporary = path.with_name(f"{study_key}.{secrets.token_hex(8)}{_PARTIAL}")
         try:
             self._write(temporary, _HEADER.pack(_MAGIC, self._wrapper.version) + wrapped)
             try:

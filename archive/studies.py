@@ -11,6 +11,7 @@ from archive.revisions import Revisions
 from archive.tables import instance, patient, series, study
 from archive.vault import Vault
 from core.model import (
+    Instance,
     InstanceKey,
     PatientIdentity,
     PatientKey,
@@ -42,9 +43,15 @@ class Studies:
         self._vault = vault
         self._revisions = revisions
 
+    def lock(self, tx: Transaction, about: Instance) -> None:
+        """Let nobody else add to this study, or under this UID, before the transaction ends."""
+        tx.lock(self._index.study_key(about.identity.study_instance_uid))
+        tx.lock(self._index.sop_digest(about.sop_instance_uid).hex())
+
     def known(self, tx: Transaction, sop_instance_uid: str) -> tuple[KnownInstance, ...]:
         """Return everything we have under a SOP Instance UID, oldest first."""
-        rows = tx.execute(_SAME_SOP, {"digest": self._index.sop_digest(sop_instance_uid)})
+        digest = self._index.sop_digest(sop_instance_uid)
+        rows = tx.execute(_SAME_SOP, {"digest": digest})
         return tuple(
             KnownInstance(
                 InstanceKey(row.instance_key),

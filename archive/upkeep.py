@@ -7,6 +7,7 @@ from sqlalchemy import Table, select
 
 from archive.blobs import BlobFile, BlobStore
 from archive.database import Database
+from archive.keystore import Keystore
 from archive.tables import instance, released, result_object
 from core.model import StudyKey
 
@@ -38,9 +39,10 @@ class SweepReport:
 class Upkeep:
     """Keeps files and rows in agreement. Safe while other processes store and read."""
 
-    def __init__(self, database: Database, blobs: BlobStore) -> None:
+    def __init__(self, database: Database, blobs: BlobStore, keystore: Keystore) -> None:
         self._database = database
         self._blobs = blobs
+        self._keystore = keystore
 
     def sweep(
         self, *, now: float, grace_s: float, progress: Callable[[int], None] | None = None
@@ -51,7 +53,8 @@ class Upkeep:
         an object whose commit is just happening, and is left alone. `progress` is told how many of
         the 256 folders are done.
         """
-        files = orphans = partials = 0
+        files = orphans = 0
+        partials = self._keystore.remove_leftovers(older_than=now - grace_s)
         missing: list[MissingObject] = []
         for done, prefix in enumerate(self._blobs.prefixes(), start=1):
             # Rows first: a file is there before its row is, and so none can seem missing.

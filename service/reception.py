@@ -85,6 +85,7 @@ class Receptionist:
 
         Returns None, and has written nothing, if `compare` must be called first.
         """
+        self._archive.studies.lock(tx, self._new.instance)
         known = self._archive.studies.known(tx, self._new.instance.sop_instance_uid)
         judgement = self._judge(known)
         if judgement is None:

@@ -108,6 +108,14 @@ def test_a_writer_waits_for_another_in_the_same_process(archive: Archive) -> Non
         assert tx.execute(select(func.count()).select_from(patient)).scalar_one() == 80
 
 
+@sqlite_only
+def test_a_transaction_in_a_transaction_is_a_defect(archive: Archive) -> None:
+    with archive.transaction(), pytest.raises(RuntimeError), archive.transaction():
+        pass
+    with archive.transaction():
+        pass
+
+
 def _count_up(path: str, times: int) -> None:
     database = _sqlite(Path(path))
     for _ in range(times):

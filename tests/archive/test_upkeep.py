@@ -48,3 +48,12 @@ def test_progress_is_told_for_each_folder(archive: Archive) -> None:
     told: list[int] = []
     archive.upkeep.sweep(now=time.time(), grace_s=60, progress=told.append)
     assert told == list(range(1, 257))
+
+
+def test_what_a_process_left_in_the_keystore_is_removed(archive: Archive, tmp_path: Path) -> None:
+    key = stored(archive, 1)
+    leftover = tmp_path / "keystore" / key.study_key[:2] / f"{key.study_key}.0123.part"
+    leftover.write_bytes(b"half a key")
+    report = archive.upkeep.sweep(now=time.time() + 100, grace_s=60)
+    assert (report.partials_removed, leftover.exists()) == (1, False)
+    assert archive.keystore.get(key.study_key)
