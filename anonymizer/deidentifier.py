@@ -21,7 +21,7 @@ from anonymizer.dummies import code_item
 from anonymizer.encoding import Encoding
 from anonymizer.kept_values import Level
 from anonymizer.options import Option, code_of
-from anonymizer.part10 import PREAMBLE_BYTES, guarded
+from anonymizer.part10 import PREAMBLE_BYTES, element_of
 from anonymizer.profile import Profile
 from anonymizer.replacement import Replacement
 from anonymizer.report import Report
@@ -33,6 +33,7 @@ from core.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 METHOD = "Second Reader, PS3.15 Basic Profile with options as coded"
 
+_TRANSFER_SYNTAX = 0x00020010
 _SOP_CLASS, _SOP_INSTANCE, _STUDY = 0x00080016, 0x00080018, 0x0020000D
 _DIRECTORY_RECORDS = 0x00041220
 _MODALITY, _IMAGE_TYPE, _BURNED_IN = 0x00080060, 0x00080008, 0x00280301
@@ -99,7 +100,7 @@ def _transfer_syntax(original: Dataset) -> tuple[UID, Encoding]:
     """Return the syntax to release in: the original's, unless it was not what it said."""
     implicit, little = original.original_encoding
     actual = None if implicit is None or little is None else Encoding(implicit, little)
-    named = getattr(original, "file_meta", {}).get("TransferSyntaxUID")
+    named = _first(getattr(original, "file_meta", Dataset()), _TRANSFER_SYNTAX, "UI")
     if not named:
         encoding = actual or Encoding(is_implicit=False, is_little=True)
         return _SYNTAX_OF_ENCODING[encoding], encoding
@@ -118,7 +119,7 @@ def _transfer_syntax(original: Dataset) -> tuple[UID, Encoding]:
 
 def _is_encapsulated(original: Dataset) -> bool | None:
     """Whether the pixels came in fragments; None without pixels."""
-    element = original.get_item(_PIXELS[0]) if _PIXELS[0] in original else None
+    element = element_of(original, _PIXELS[0])
     if element is None or text.is_empty_bytes(element):
         return None
     if isinstance(element, RawDataElement):
@@ -197,8 +198,5 @@ def _first(dataset: Dataset, tag: int, vr: str) -> str:
 
 
 def _values(dataset: Dataset, tag: int, vr: str) -> list[str]:
-    if tag not in dataset:
-        return []
-    element = dataset.get_item(tag)
-    with guarded(f"reading {tag:08X}"):
-        return text.strings(element, vr, text.DEFAULT_CODECS) if element is not None else []
+    element = element_of(dataset, tag)
+    return [] if element is None else text.strings(element, vr, text.DEFAULT_CODECS)

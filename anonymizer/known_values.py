@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from anonymizer.uid_map import is_standard
+from core.model import PatientIdentity
 
 MIN_NAME = 3
 MIN_ID = 4
@@ -44,7 +45,7 @@ class KnownValues:
     def learn(self, keyword: str, vr: str, values: list[str]) -> None:
         """Take the values of an attribute that is being replaced."""
         if vr == "PN":
-            self._add((part for value in values for part in _NAME_PARTS.split(value)), MIN_NAME)
+            self._learn_names(values)
         elif vr == "UI":
             self._add((value for value in values if not is_standard(value)), MIN_UID)
         elif vr in {"DA", "DT"}:
@@ -52,6 +53,19 @@ class KnownValues:
         elif is_identifier(keyword):
             self._add((value for value in values if not value.isdecimal()), MIN_ID)
             self._add((value for value in values if value.isdecimal()), MIN_NUMBER)
+
+    def _learn_names(self, names: list[str]) -> None:
+        for group in (group for name in names for group in name.split("=")):
+            parts = _NAME_PARTS.split(group)
+            self._add(parts, MIN_NAME)
+            # Ideographic names are short, and written without a space between their parts.
+            self._add((part for part in (*parts, "".join(parts)) if _is_ideographic(part)), 2)
+
+    def learn_patient(self, patient: PatientIdentity) -> None:
+        """Take who the patient is, even if this object does not say so where it should."""
+        self.learn("PatientName", "PN", [patient.patient_name])
+        self.learn("PatientID", "LO", [patient.patient_id])
+        self.learn("PatientBirthDate", "DA", [patient.patient_birth_date])
 
     def in_text(self, text: str) -> bool:
         """Whether any of the values stands in `text`."""
@@ -71,7 +85,12 @@ class KnownValues:
         self.values.update(value.casefold() for value in values if len(value) >= minimum)
 
 
+def _is_ideographic(text: str) -> bool:
+    """Whether a text is in a script that puts no space between words. Source: Unicode blocks."""
+    return bool(text) and all(character >= "\u2e80" for character in text)
+
+
 def _stands(value: str, text: str) -> bool:
-    if len(value) >= MIN_ANYWHERE:
+    if len(value) >= MIN_ANYWHERE or _is_ideographic(value):
         return True
     return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", text) is not None

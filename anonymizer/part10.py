@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pydicom.dataset import FileDataset
 
 from anonymizer import text
 from anonymizer.encoding import Encoding, deflate, encode
+from anonymizer.text import Element
 from core.errors import MalformedInstanceError, ServiceError
 
 MAGIC = b"DICM"
@@ -31,6 +32,12 @@ def guarded(doing: str) -> Iterator[None]:
             f"{doing} failed ({type(error).__name__})",
             remedy="The object is damaged or breaks PS3.5; ask its sender for a sound copy",
         ) from None
+
+
+def element_of(dataset: Dataset, tag: int) -> Element | None:
+    """Return one element as it came; None if it is not there."""
+    with guarded(f"reading the element {tag:08X}"):
+        return dataset.get_item(tag) if tag in dataset else None
 
 
 def read(source: BinaryIO) -> FileDataset:

@@ -18,7 +18,7 @@ from anonymizer.actions import ACTIONS, UNCLEANABLE, Place
 from anonymizer.encoding import UNDEFINED, Encoding
 from anonymizer.kept_values import KeptValues, Level
 from anonymizer.known_values import KnownValues
-from anonymizer.part10 import guarded
+from anonymizer.part10 import element_of, guarded
 from anonymizer.profile import Decision, Profile
 from anonymizer.replacement import Replacement
 from anonymizer.report import Action, Ledger, Reason, tag_text
@@ -60,6 +60,7 @@ class Walk:
         self._sop_class_uid = sop_class_uid
         self._encoding = encoding
         self._known = KnownValues()
+        self._known.learn_patient(replacement.patient)
         self._kept = KeptValues()
 
     def release(self, original: Dataset) -> Level:
@@ -207,7 +208,7 @@ def _elements(source: Dataset) -> Iterator[Element]:
     for element in source.values():
         if isinstance(element, RawDataElement) and element.value is None:
             if element.length:  # left in the file when it was read
-                element = cast("Element", source.get_item(element.tag))  # noqa: PLW2901
+                element = cast("Element", element_of(source, element.tag))  # noqa: PLW2901
             else:
                 element = element._replace(value=b"")  # noqa: PLW2901
         if _is_cut_off(element):
@@ -228,9 +229,9 @@ def _is_cut_off(element: Element) -> bool:
 
 def _with_character_set(source: Dataset, spot: Spot) -> Spot:
     """Read the character set that an item names for itself (PS3.5 6.1.2.4)."""
-    if CHARACTER_SET not in source:
+    element = element_of(source, CHARACTER_SET)
+    if element is None:
         return spot
-    element = cast("Element", source.get_item(CHARACTER_SET))
     terms = text.strings(element, "CS", text.DEFAULT_CODECS)
     return Spot(text.codecs_of(terms), spot.sequence, spot.path, spot.depth)
 

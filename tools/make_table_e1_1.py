@@ -92,10 +92,15 @@ class Demands:
 
 def main() -> None:
     """Write both modules."""
-    standard = Path(os.environ["SECOND_READER_STANDARD"])
+    for name, text in modules(Path(os.environ["SECOND_READER_STANDARD"])).items():
+        (PACKAGE / name).write_text(text, encoding="utf-8")
+        print(f"anonymizer/{name}: {text.count(chr(10))} lines")
+
+
+def modules(standard: Path) -> dict[str, str]:
+    """Return the text of each generated module by its file name."""
     rows = _csv(standard / "table_E.1-1.csv")
-    _write("table_e1_1.py", _table_module(rows))
-    _write("iod_types.py", _types_module(standard, rows))
+    return {"table_e1_1.py": _table_module(rows), "iod_types.py": _types_module(standard, rows)}
 
 
 def _table_module(rows: list[dict[str, str]]) -> str:
@@ -203,11 +208,6 @@ def _csv(path: Path) -> list[dict[str, str]]:
 def _json(path: Path) -> list[dict[str, Any]]:
     content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     return list(json.loads(content))
-
-
-def _write(name: str, text: str) -> None:
-    (PACKAGE / name).write_text(text, encoding="utf-8")
-    print(f"anonymizer/{name}: {text.count(chr(10))} lines")
 
 
 if __name__ == "__main__":

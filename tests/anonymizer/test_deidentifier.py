@@ -247,6 +247,15 @@ def test_a_name_typed_elsewhere_is_taken_out() -> None:
     assert result.report.count(reason=Reason.KNOWN_IDENTITY) == 2
 
 
+def test_the_sealed_identity_is_searched_for_too() -> None:
+    """An object may name its patient only where it should not."""
+    original = ct_image(attributes={"Manufacturer": "for LOVELACE", "PatientName": "X"})
+    named = ct_image(attributes={"PatientName": "Lovelace^Ada"})
+    profile = Profile.of("test", ())
+    copy = deidentify(original, profile, replacement_for(named)).released
+    assert copy.Manufacturer == "REMOVED"
+
+
 def test_a_value_hidden_under_a_wrong_vr_is_found() -> None:
     original = ct_image()
     original.add(DataElement(0x00280120, "OB", b"of Example^Ada, PID-0001"))

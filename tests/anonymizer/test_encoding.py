@@ -3,6 +3,7 @@
 import zlib
 from io import BytesIO
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,13 +18,23 @@ from pydicom.uid import (
 )
 
 from anonymizer import part10
+from anonymizer.deidentifier import deidentify
 from anonymizer.encoding import Encoding, deflate, encode
+from anonymizer.profile import Profile
 from anonymizer.text import UTF_8
 from core.errors import MalformedInstanceError
-from tests.anonymizer.samples import item, run
+from tests.anonymizer.samples import DEFAULT_OPTIONS, item, replacement_for, run
 from tests.support.builders import ct_image
+from tests.support.builders import part10 as as_file
 
 ENCODINGS = [Encoding(True, True), Encoding(False, True), Encoding(False, False)]
+
+_SOURCE = ct_image(
+    np.zeros((4, 4), np.int16),
+    {"ReferencedSeriesSequence": [item(PatientName="Example^Ada", CodeMeaning="x")]},
+)
+SAMPLE = as_file(_SOURCE)
+PROFILE, REPLACEMENT = Profile.of("test", DEFAULT_OPTIONS), replacement_for(_SOURCE)
 
 
 def read_back(encoded: bytes, encoding: Encoding) -> Dataset:
@@ -82,6 +93,26 @@ def test_the_transfer_syntax_is_kept(syntax: UID) -> None:
     assert written.file_meta.TransferSyntaxUID == syntax
     assert written.PixelData == source.PixelData
     assert (written.Rows, list(written.PixelSpacing)) == (32, [0.5, 0.5])
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 3), st.binary(max_size=6)),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_a_damaged_object_is_released_or_refused(damages: list[tuple[float, int, bytes]]) -> None:
+    """Nothing but our own error escapes, whatever the bytes are."""
+    content = bytearray(SAMPLE)
+    for where, removed, inserted in damages:
+        position = int(where * len(content))
+        content[position : position + removed] = inserted
+    try:
+        original = part10.read(BytesIO(bytes(content)))
+        part10.write(deidentify(original, PROFILE, REPLACEMENT).released)
+    except MalformedInstanceError as error:
+        assert error.__cause__ is None  # noqa: PT017
 
 
 @given(st.binary(max_size=300))

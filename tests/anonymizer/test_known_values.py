@@ -14,6 +14,13 @@ def test_a_name_is_known_by_each_part() -> None:
     assert not known.in_text("Canada")
 
 
+def test_an_ideographic_name_is_known_without_spaces() -> None:
+    known = knowing("PatientName", "PN", "Wang^XiaoDong=王^小东")
+    assert known.in_text("患者王小东来院")
+    assert known.in_text("小东")
+    assert not known.in_text("国王")
+
+
 def test_short_values_count_only_as_words() -> None:
     known = knowing("PatientName", "PN", "Lee^Bo")
     assert not known.in_text("sleep study")

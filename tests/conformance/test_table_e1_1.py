@@ -18,6 +18,7 @@ from anonymizer.table_e1_1 import ROWS
 from tests.anonymizer.samples import released, replacement_for
 from tests.support.builders import ct_image
 from tests.support.data import standard_folder
+from tools.make_table_e1_1 import PACKAGE, modules
 
 COLUMN_OF = {
     Option.RETAIN_UIDS: "rtn_uids",
@@ -180,6 +181,11 @@ def test_our_table_is_the_standards_table() -> None:
     theirs = [tuple(cells[column] for column in columns) for cells in table()]
     assert [row[3:] for row in ROWS] == theirs
     assert len(ROWS) == 621
+
+
+def test_the_checked_in_modules_are_what_the_tool_makes() -> None:
+    for name, text in modules(standard_folder()).items():
+        assert (PACKAGE / name).read_text(encoding="utf-8") == text
 
 
 @pytest.mark.parametrize("depth", [0, 1, 3])
