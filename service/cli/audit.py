@@ -222,7 +222,7 @@ def _print_events(events: Iterable["LoggedEvent"], *, as_json: bool) -> None:
 def _row(shown: dict[str, Any]) -> tuple[object, ...]:
     return (
         "outbox" if shown["position"] is None else shown["position"],
-        shown["at"].strftime("%Y-%m-%d %H:%M:%S"),
+        shown["at"],
         f"{shown['event']} {shown['type'] or shown['meaning']}",
         shown["outcome"],
         ", ".join(dict.fromkeys(who["user_id"] for who in shown["participants"])),

@@ -32,7 +32,7 @@ from inference.registry import SHIPPED, Registry
 from inference.settings import InferenceSettings
 from service.cli.desk import Desk, at_desk_if_any
 from service.cli.releasing import MAX_OBJECT_BYTES, OneTimeKeys
-from service.detection import Detection
+from service.detection import Detection, InThisProcess
 
 NOTICE = "For research and second reading; not for diagnosis."
 _NO_LIMIT_S = 3600.0
@@ -86,7 +86,9 @@ def detect_file(file: Path, config: Path | None, options: Options) -> dict[str, 
             Decoder(inference.decoder.limits()) as decoder,
             Engine(registry, decoder, threads=inference.threads) as engine,
         ):
-            detection = Detection(engine, registry, inference.models, border.release, utc_now)
+            detection = Detection(
+                InThisProcess(engine), registry, inference.models, border.release, utc_now
+            )
             answer = detection.detect(request)
             _refuse_unread(answer)
             if options.overlay is not None:

@@ -87,11 +87,18 @@ def print_table(
         box=None,
         pad_edge=False,
         header_style="bold",
+        show_header=any(columns),
     )
     for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
+        table.add_row(*map(_cell, row))
     width = None if sys.stdout.isatty() else 10_000
     Console(highlight=False, markup=False, width=width).print(table)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S")
+    return "" if value is None else str(value)
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any data a command prints

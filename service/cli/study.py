@@ -137,7 +137,7 @@ def _states(asked: list[str]) -> frozenset[Any]:
 
 def _list_row(shown: dict[str, Any]) -> tuple[object, ...]:
     return (
-        shown["received_at"].strftime("%Y-%m-%d %H:%M:%S"),
+        shown["received_at"],
         shown["state"],
         shown["revision"],
         shown["hold_reason"],

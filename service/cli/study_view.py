@@ -1,7 +1,7 @@
 """A study as `study list` and `study show` print it."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from archive.database import Transaction
@@ -61,7 +61,7 @@ class StudyView:
                 "time_left_s": None if outlook is None else round(outlook.time_left_s, 1),
             },
             "revisions": [_revision(record) for record in self.revisions],
-            "journey": list(self.journey),
+            "journey": [asdict(entry) for entry in self.journey],
             "readings": [_reading(reading) for reading in self.readings],
             "objects": [_object(made) for made in self.objects.values()],
             "deliveries": [
