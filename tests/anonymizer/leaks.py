@@ -38,9 +38,11 @@ class Token:
 
     def stands_in(self, haystack: bytes, codec: str) -> bool:
         for written in {self.text.encode(), self.text.encode(codec, errors="ignore")} - {b""}:
-            if len(self.text) >= SHORT and written in haystack:
-                return True
-            if re.search(rb"(?<!\w)" + re.escape(written) + rb"(?!\w)", haystack):
+            if written not in haystack:
+                continue
+            if len(self.text) >= SHORT or re.search(
+                rb"(?<!\w)" + re.escape(written) + rb"(?!\w)", haystack
+            ):
                 return True
         return False
 
