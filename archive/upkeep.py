@@ -62,7 +62,7 @@ class Upkeep:
             found = self._blobs.files(prefix)
             files += len(found)
             names = {file.name for file in found if not file.is_partial}
-            missing += [row for name, row in named.items() if name not in names]
+            missing += self._missing(prefix, [name for name in named if name not in names])
             for file in found:
                 if now - file.modified_at >= grace_s and self._is_unneeded(file, named):
                     self._blobs.remove(file)
@@ -71,6 +71,12 @@ class Upkeep:
             if progress is not None:
                 progress(done)
         return SweepReport(files, orphans, partials, tuple(missing))
+
+    def _missing(self, prefix: str, suspects: list[str]) -> list[MissingObject]:
+        """Return the suspects that rows still name: another process may just have replaced one."""
+        if not suspects:
+            return []
+        return [row for row in self._rows(prefix) if row.blob_name in suspects]
 
     def _is_unneeded(self, file: BlobFile, named: dict[str, MissingObject]) -> bool:
         return file.is_partial or file.name not in named
