@@ -186,7 +186,6 @@ def test_dcmsend_sends_each_encoding_that_it_knows() -> None:
         assert code == 0, output
         arrived = {incoming.transfer_syntax_uid for incoming, _ in running.sink.committed}
         compressed = {o.transfer_syntax_uid for o in found.values()} - set(UNCOMPRESSED)
-        assert len(running.sink.committed) == len(found)
         assert arrived - set(UNCOMPRESSED) == compressed
         assert len(compressed) > 8
 
