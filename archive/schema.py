@@ -3,7 +3,7 @@
 Alembic is imported only when there is something to do: most starts need none of it.
 """
 
-from importlib.resources import as_file, files
+from pathlib import Path
 
 from sqlalchemy import inspect, text
 
@@ -12,6 +12,8 @@ from archive.errors import SchemaError
 
 HEAD = "0001"
 """The newest revision in `migrations/versions`."""
+
+_MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 
 
 def migrate(database: Database) -> None:
@@ -47,8 +49,7 @@ def _upgrade(tx: Transaction) -> None:
     from alembic import command
     from alembic.config import Config
 
-    with as_file(files("archive") / "migrations") as folder:
-        config = Config()
-        config.set_main_option("script_location", str(folder).replace("%", "%%"))
-        config.attributes["connection"] = tx.connection
-        command.upgrade(config, "head")
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = tx.connection
+    command.upgrade(config, "head")
