@@ -11,11 +11,11 @@ help: ## what can be made
 $(BIN)/second-reader: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable .
 	@touch $@
 
 $(VENV)/.complete: $(BIN)/second-reader
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,torch,hsm,postgres]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[test,torch,hsm,postgres]'
 	@touch $@
 
 base: $(BIN)/second-reader ## the service alone, without torch
