@@ -11,16 +11,17 @@ from typing import Any
 
 from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.dimse_primitives import C_ECHO, C_STORE
-from pynetdicom.pdu_primitives import P_DATA
+from pynetdicom.pdu_primitives import A_ASSOCIATE, P_DATA
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation
 
 from dicom_node.entity import local_entity
-from dicom_node.errors import AssociationRejectedError, PeerError
+from dicom_node.errors import AssociationRejectedError, NothingAcceptedError, PeerError
 from dicom_node.presentation import IMPLICIT_LITTLE, VERIFICATION
 from dicom_node.prompt_socket import PromptSocket
 from dicom_node.upper_layer import Limits, WaitingAssociation
 
+_ACCEPTED = 0
 _MEDIUM_PRIORITY = 0
 _OWN_MAX_PDU_BYTES = 16 * 1024
 """Only responses come back."""
@@ -186,6 +187,8 @@ def open_association(
         If the peer cannot be reached, or does not answer.
     AssociationRejectedError
         If it does not want us.
+    NothingAcceptedError
+        If it takes none of the contexts.
     """
     association = _prepared(destination, contexts)
     try:
@@ -272,25 +275,32 @@ _REJECTIONS: dict[tuple[int, int], tuple[str, str]] = {
 def _refusal(association: WaitingAssociation, destination: Destination) -> PeerError:
     name = destination.name
     where = f"{destination.host}:{destination.port}"
-    answer = association.acceptor.primitive
-    if association.is_rejected and answer is not None:
-        reason, remedy = _REJECTIONS.get(
-            (answer.result_source, answer.diagnostic), ("it gave no reason that we know", "")
-        )
-        titles = {
-            "calling": destination.calling_ae_title,
-            "called": destination.called_ae_title,
-        }
-        return AssociationRejectedError(
-            f"{name} at {where} rejected the association: {reason.format(**titles)}",
-            remedy=remedy.format(**titles),
-        )
+    # A peer that answers and hangs up at once looks to pynetdicom as if it could not be reached;
+    # its answer then still waits.
+    waiting = association.dul.receive_pdu(wait=False)
+    answer = waiting if isinstance(waiting, A_ASSOCIATE) else association.acceptor.primitive
+    if isinstance(answer, A_ASSOCIATE) and answer.result == _ACCEPTED:
+        return NothingAcceptedError(f"{name} at {where} takes nothing of what we offer")
+    if isinstance(answer, A_ASSOCIATE):
+        return _rejection(answer, destination)
     if not association.was_connected:
         return PeerError(
             f"{name} at {where} cannot be reached",
             remedy="Check the address, the port and the firewall, and that the peer runs",
         )
     return PeerError(f"{name} at {where} did not answer the request for an association")
+
+
+def _rejection(answer: A_ASSOCIATE, destination: Destination) -> AssociationRejectedError:
+    reason, remedy = _REJECTIONS.get(
+        (answer.result_source, answer.diagnostic), ("it gave no reason that we know", "")
+    )
+    titles = {"calling": destination.calling_ae_title, "called": destination.called_ae_title}
+    return AssociationRejectedError(
+        f"{destination.name} at {destination.host}:{destination.port} rejected the association: "
+        f"{reason.format(**titles)}",
+        remedy=remedy.format(**titles),
+    )
 
 
 def _pieces(data_set: Iterable[bytes], size: int) -> Iterator[tuple[bytes, bool]]:

@@ -23,5 +23,9 @@ class AssociationRejectedError(PeerError):
     """The peer does not want an association with us (A-ASSOCIATE-RJ)."""
 
 
+class NothingAcceptedError(PeerError):
+    """The peer accepts the association, but nothing of what we offer in it."""
+
+
 class ObjectRefusedError(InputError):
     """The peer will not take this object, now or later."""

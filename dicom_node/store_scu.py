@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from core.errors import ServiceError, UnavailableError
 from dicom_node.association import Destination, OpenAssociation, open_association
-from dicom_node.errors import ObjectRefusedError, PeerError
+from dicom_node.errors import NothingAcceptedError, ObjectRefusedError, PeerError
 from dicom_node.part10 import OutgoingObject, reencoded
 from dicom_node.presentation import MAX_CONTEXTS, UNCOMPRESSED, contexts_to_propose
 from dicom_node.status import Severity, meaning
@@ -112,6 +112,9 @@ def _send_batch(
                 if not association.is_open:
                     break  # an object of ours could not be read to its end; go on afresh
                 report(_send_one(outgoing, association))
+    except NothingAcceptedError:
+        for outgoing in batch:
+            report(_not_taken(outgoing))
     except PeerError as error:
         return error
     return None
@@ -120,13 +123,7 @@ def _send_batch(
 def _send_one(outgoing: OutgoingObject, association: OpenAssociation) -> SendOutcome:
     found = _context(outgoing, association)
     if found is None:
-        return _failed(
-            outgoing,
-            ObjectRefusedError(
-                "the peer does not take this SOP class in an encoding that we can offer "
-                f"({outgoing.sop_class_uid}, {outgoing.transfer_syntax_uid})"
-            ),
-        )
+        return _not_taken(outgoing)
     context_id, syntax = found
     try:
         if syntax == outgoing.transfer_syntax_uid:
@@ -163,6 +160,16 @@ def _judged(outgoing: OutgoingObject, status: int, comment: str) -> SendOutcome:
         )
     error = PeerError(text) if severity is Severity.TRANSIENT else ObjectRefusedError(text)
     return SendOutcome(outgoing, SendState.FAILED, status, text, error, comment)
+
+
+def _not_taken(outgoing: OutgoingObject) -> SendOutcome:
+    return _failed(
+        outgoing,
+        ObjectRefusedError(
+            "the peer does not take this SOP class in an encoding that we can offer "
+            f"({outgoing.sop_class_uid}, {outgoing.transfer_syntax_uid})"
+        ),
+    )
 
 
 def _failed(outgoing: OutgoingObject, error: ServiceError) -> SendOutcome:

@@ -10,11 +10,11 @@ import pytest
 
 from core.errors import CapacityError, SealError, ServiceError
 from dicom_node.association import Destination, echo
-from dicom_node.errors import ObjectRefusedError, PeerError
+from dicom_node.errors import NothingAcceptedError, ObjectRefusedError, PeerError
 from dicom_node.part10 import OutgoingObject
 from dicom_node.presentation import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES_LEFT_OUT
 from dicom_node.store_scu import SendOutcome, SendState, send
-from tests.dicom_node.fakes import CT, EXPLICIT, MemorySink, outgoing, running_node
+from tests.dicom_node.fakes import CT, EXPLICIT, MemorySink, outgoing, peer, running_node
 
 
 @contextmanager
@@ -70,6 +70,21 @@ def test_an_encoding_that_the_peer_does_not_take_fails_that_object_only() -> Non
     assert isinstance(first.error, ObjectRefusedError)
     assert not first.is_worth_retrying
     assert second.state is SendState.STORED
+
+
+def test_a_peer_that_takes_nothing_of_it_fails_all_for_good() -> None:
+    with running_node(peer(allow=["echo"])) as running:
+        outcomes = send([outgoing(1), outgoing(2)], running.destination())
+    assert [type(outcome.error) for outcome in outcomes] == [ObjectRefusedError] * 2
+    assert not any(outcome.is_worth_retrying for outcome in outcomes)
+
+
+def test_a_peer_that_does_not_offer_verification_is_named() -> None:
+    with (
+        running_node(peer(allow=["store"])) as running,
+        pytest.raises(NothingAcceptedError, match="takes nothing of what we offer"),
+    ):
+        echo(running.destination())
 
 
 def test_an_object_that_cannot_be_read_fails_alone() -> None:
