@@ -5,6 +5,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 
@@ -35,6 +36,9 @@ from service.wiring.process import on_signal, role
 log = logging.getLogger(__name__)
 
 SEQUENCE_INTERVAL_S = 0.5
+PRUNE_INTERVAL_S = 3600.0
+OUTBOX_KEPT = timedelta(days=1)
+"""Records that the log has had for so long leave the outbox."""
 CAPTURE_IDLE_S = 60.0
 """Decoders of captures end after so long without work, to give their memory back."""
 WORKFLOWS_FILE = "workflows.db"
@@ -99,6 +103,7 @@ def _work(foundation: Foundation, decoder: Decoder, stopping: threading.Event) -
     threads = [
         _repeat("sequencer", sequencer.run_once, SEQUENCE_INTERVAL_S, stopping),
         _repeat("sweep", sweep.run_once, settings.completeness.check_interval_s, stopping),
+        _repeat("outbox", lambda: _prune(foundation), PRUNE_INTERVAL_S, stopping),
         _once("upkeep", lambda: _tidy(foundation)),
     ]
     stopping.wait()
@@ -163,6 +168,12 @@ def _once(name: str, action: Callable[[], None]) -> threading.Thread:
     thread = threading.Thread(target=action, name=name, daemon=True)
     thread.start()
     return thread
+
+
+def _prune(foundation: Foundation) -> None:
+    before = foundation.clock() - OUTBOX_KEPT
+    with foundation.archive.transaction() as tx:
+        foundation.archive.outbox.prune(tx, before=before)
 
 
 def _tidy(foundation: Foundation) -> None:
