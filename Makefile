@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TRIALS ?= 300
 .DEFAULT_GOAL := help
 
-.PHONY: help setup base peers check fix test demo bench image
+.PHONY: help setup base peers check fix test torture demo bench image
 help: ## what can be made
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -37,6 +38,10 @@ fix: $(VENV)/.complete ## repair what can be repaired
 
 test: setup ## all tests, with the real peers
 	$(BIN)/pytest
+
+torture: setup ## kill the service TRIALS times (300); goes on where it was stopped
+	SECOND_READER_KILL_TRIALS=$(TRIALS) SECOND_READER_KILL_STATE=$(CURDIR)/.torture \
+		$(BIN)/pytest tests/system/test_kill.py
 
 demo: base ## one study through the whole service on this machine
 	$(BIN)/second-reader demo
