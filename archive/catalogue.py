@@ -79,6 +79,20 @@ class Catalogue:
         )
         return tuple(self._instance(row) for row in rows)
 
+    def count_instances(self, tx: Transaction, key: RevisionKey) -> int:
+        """Return how many instances a revision covers that count."""
+        return int(
+            tx.execute(
+                select(func.count())
+                .select_from(instance)
+                .where(
+                    instance.c.study_key == key.study_key,
+                    instance.c.revision <= key.number,
+                    instance.c.standing == Standing.CURRENT.value,
+                )
+            ).scalar_one()
+        )
+
     def brought(
         self, tx: Transaction, association_id: str
     ) -> dict[StudyKey, tuple[InstanceRecord, ...]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, func, select, update
 
 from archive.database import Transaction
 from archive.errors import UnknownResultError
@@ -220,6 +220,11 @@ class Deliveries:
             table.c.destination == destination,
             table.c.state.in_(_UNFINISHED),
         )
+
+    def count_by_state(self, tx: Transaction) -> dict[DeliveryState, int]:
+        """Return how many deliveries are in each state, those that none is in left out."""
+        rows = tx.execute(select(table.c.state, func.count().label("n")).group_by(table.c.state))
+        return {DeliveryState(row.state): row.n for row in rows}
 
     def unfinished(self, tx: Transaction) -> tuple[tuple[RevisionKey, str], ...]:
         """Return each revision and destination that has deliveries on their way."""

@@ -66,6 +66,15 @@ class Leases:
         row = tx.execute(select(table).where(table.c.name == name)).first()
         return None if row is None else _lease(row)
 
+    def alive(self, tx: Transaction, prefix: str, *, now: datetime) -> tuple[Lease, ...]:
+        """Return the leases of one kind that are held."""
+        rows = tx.execute(
+            select(table)
+            .where(table.c.name.startswith(prefix, autoescape=True), table.c.expires_at > now)
+            .order_by(table.c.name)
+        )
+        return tuple(_lease(row) for row in rows)
+
     def expired(self, tx: Transaction, prefix: str, *, now: datetime) -> tuple[Lease, ...]:
         """Return the leases of one kind whose holders are gone."""
         rows = tx.execute(

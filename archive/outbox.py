@@ -37,13 +37,14 @@ class Outbox:
             {"event_id": event_id, "sealed": sealed, "recorded_at": at, "appended_at": None},
         )
 
-    def pending(self, tx: Transaction, limit: int) -> tuple[OutboxRecord, ...]:
-        """Return the oldest records that the log does not have yet, in order."""
+    def pending(self, tx: Transaction, limit: int, *, skip: int = 0) -> tuple[OutboxRecord, ...]:
+        """Return the oldest records that the log does not have yet, in order, after `skip`."""
         rows = tx.execute(
             select(table.c.sequence, table.c.event_id, table.c.sealed, table.c.recorded_at)
             .where(table.c.appended_at.is_(None))
             .order_by(table.c.sequence)
             .limit(limit)
+            .offset(skip)
         )
         return tuple(
             OutboxRecord(row.sequence, row.event_id, row.sealed, row.recorded_at) for row in rows

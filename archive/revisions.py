@@ -11,7 +11,13 @@ from archive.database import Transaction
 from archive.errors import RevisionBusyError, UnknownRevisionError
 from archive.tables import revision as table
 from core.model import RevisionKey, StudyKey
-from core.states import REVISION_MOVES, HoldReason, RevisionState, check_move
+from core.states import (
+    REVISION_MOVES,
+    HoldReason,
+    IllegalMoveError,
+    RevisionState,
+    check_move,
+)
 
 _KEPT_HOLDS = frozenset(
     {
@@ -183,6 +189,11 @@ class Revisions:
         rows = tx.execute(statement.order_by(table.c.updated_at, table.c.study_key))
         return tuple(_record(row) for row in rows)
 
+    def count_by_state(self, tx: Transaction) -> dict[RevisionState, int]:
+        """Return how many revisions are in each state, those that none is in left out."""
+        rows = tx.execute(select(table.c.state, func.count().label("n")).group_by(table.c.state))
+        return {RevisionState(row.state): row.n for row in rows}
+
     def ready(self, tx: Transaction) -> tuple[RevisionRecord, ...]:
         """Return the scheduled revisions that may start now: one at a time of each study."""
         earlier = table.alias("earlier")
@@ -301,6 +312,8 @@ class Revisions:
         """
         tx.lock(key.study_key)
         record = self.get(tx, key)
+        if record.state is RevisionState.OPEN:  # `close` does that, and says by which rule
+            raise IllegalMoveError("an open revision cannot be scheduled again")
         check_move(REVISION_MOVES, record.state, RevisionState.SCHEDULED)
         attempt = record.attempt + 1
         self._set(

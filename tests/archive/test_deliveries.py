@@ -42,6 +42,15 @@ def test_what_is_scheduled_twice_is_delivered_once(archive: Archive) -> None:
     assert (record.state, record.attempts, record.receipt) == (DeliveryState.COMPLETED, 1, "0000")
 
 
+def test_deliveries_are_counted_by_state(archive: Archive) -> None:
+    _, result = _scheduled(archive)
+    with archive.transaction() as tx:
+        archive.deliveries.begin(tx, result, "pacs", at=at(101))
+        archive.deliveries.settle(tx, result, "pacs", DONE, at=at(102))
+        counts = archive.deliveries.count_by_state(tx)
+    assert counts == {DeliveryState.COMPLETED: 1, DeliveryState.SCHEDULED: 1}
+
+
 def test_an_attempt_that_failed_is_made_again_later(archive: Archive) -> None:
     key, result = _scheduled(archive)
     with archive.transaction() as tx:

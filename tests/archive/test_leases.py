@@ -48,3 +48,15 @@ def test_expired_leases_are_found_by_kind(archive: Archive) -> None:
         for name, lifetime in (("host:a", 5), ("host:b", 50), ("other:c", 5), ("hostXd", 5)):
             archive.leases.acquire(tx, name, owner="o", now=at(0), lifetime_s=lifetime)
         assert [one.name for one in archive.leases.expired(tx, "host:", now=at(6))] == ["host:a"]
+
+
+def test_leases_that_are_held_are_found_by_kind(archive: Archive) -> None:
+    with archive.transaction() as tx:
+        for name in ("node a", "node b", "other"):
+            archive.leases.acquire(tx, name, owner="me", now=at(0), lifetime_s=10)
+        archive.leases.renew(tx, "node b", owner="me", now=at(5), lifetime_s=10)
+        assert [one.name for one in archive.leases.alive(tx, "node ", now=at(9))] == [
+            "node a",
+            "node b",
+        ]
+        assert [one.name for one in archive.leases.alive(tx, "node ", now=at(10))] == ["node b"]

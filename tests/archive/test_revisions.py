@@ -118,6 +118,20 @@ def test_a_person_may_schedule_again_what_ended(archive: Archive) -> None:
     assert (record.state, record.attempt, record.reason) == (RevisionState.SCHEDULED, 2, "")
 
 
+def test_an_open_revision_is_closed_by_a_rule_and_not_scheduled_again(archive: Archive) -> None:
+    key = stored(archive, 1)
+    with archive.transaction() as tx, pytest.raises(IllegalMoveError):
+        archive.revisions.reschedule(tx, key, at=at(1))
+
+
+def test_revisions_are_counted_by_state(archive: Archive) -> None:
+    _closed(archive, 1)
+    stored(archive, 2, seconds=61)
+    with archive.snapshot() as tx:
+        counts = archive.revisions.count_by_state(tx)
+    assert counts == {RevisionState.SCHEDULED: 1, RevisionState.OPEN: 1}
+
+
 def test_a_move_that_the_table_does_not_know_is_refused(archive: Archive) -> None:
     key = stored(archive, 1)
     with archive.transaction() as tx, pytest.raises(IllegalMoveError):

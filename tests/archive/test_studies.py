@@ -62,6 +62,7 @@ def test_only_instances_that_count_are_processed(archive: Archive) -> None:
             tx, new_instance(archive, content=b"new", seconds=2), standing=Standing.CONFLICTING
         )
         (only,) = archive.catalogue.instances(tx, added.revision)
+        assert archive.catalogue.count_instances(tx, added.revision) == 1
         archive.studies.supersede(tx, only.instance_key)
         archive.studies.supersede(tx, only.instance_key)
         assert archive.catalogue.instances(tx, added.revision) == ()
@@ -247,3 +248,5 @@ def test_a_revision_covers_what_earlier_ones_brought(archive: Archive) -> None:
     with archive.snapshot() as tx:
         assert len(archive.catalogue.instances(tx, first)) == 1
         assert len(archive.catalogue.instances(tx, second)) == 2
+        assert archive.catalogue.count_instances(tx, first) == 1
+        assert archive.catalogue.count_instances(tx, second) == 2
