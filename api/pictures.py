@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import NoReturn, TypeVar, cast
 
@@ -45,7 +46,7 @@ class Sent:
     def __init__(
         self, timeout_s: float, *, parts: dict[str, Part] | None = None, text: bytes = b""
     ) -> None:
-        self._timeout_s = timeout_s
+        self._deadline = time.monotonic() + timeout_s
         self._parts = parts
         self._text = text
 
@@ -82,7 +83,8 @@ class Sent:
     def _request(self, medium: Medium, content: bytes, options: DetectOptions) -> DetectionRequest:
         if not content:
             raise InvalidFieldError("there is nothing in the file")
-        return DetectionRequest(medium, content, options.model, options.confidence, self._timeout_s)
+        left_s = max(0.0, self._deadline - time.monotonic())  # waiting for a turn counts, too
+        return DetectionRequest(medium, content, options.model, options.confidence, left_s)
 
 
 def _medium(file: Part) -> Medium:

@@ -33,8 +33,9 @@ class DetectionRequest:
     model: str | None
     """None takes the model that the configuration selects for it."""
     confidence: float | None
-    """None takes the model's own threshold."""
+    """None takes the threshold that is in force for the model."""
     timeout_s: float
+    """What is left of the time within which the client is answered."""
 
 
 @dataclass(frozen=True)

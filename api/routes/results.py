@@ -51,7 +51,9 @@ def result_routes(desk: Desk) -> APIRouter:
 
 def _released(found: StudyResults) -> StudyResults:
     """Return the results, or refuse: nothing leaves while a study is held or has none."""
-    if found.state is RevisionState.HELD:
+    # An open revision that has a reason will be held as soon as it is complete.
+    will_be_held = found.state is RevisionState.OPEN and found.hold_reason is not None
+    if found.state is RevisionState.HELD or will_be_held:
         raise HeldStudyError(
             f"the study is held: {found.hold_reason}",
             remedy="A person decides with `second-reader study retry` or `study cancel`",

@@ -6,8 +6,8 @@ import pytest
 
 from api.events import EventKind, EventOutcome
 from api.views import StudyPage, StudyQuery
-from core.states import RevisionState
-from tests.api.fakes import FRESH_UID, HELD_UID, STUDY_UID, House
+from core.states import HoldReason, RevisionState
+from tests.api.fakes import FRESH_UID, HELD_UID, STUDY_UID, House, detail
 
 
 def test_a_list_goes_on_where_the_page_before_ended() -> None:
@@ -147,6 +147,12 @@ def test_a_held_study_gives_nothing_away() -> None:
     assert answer.status_code == 409
     assert answer.json()["detail"] == "the study is held: conflict"
     assert "readings" not in answer.json()
+
+
+def test_a_study_that_will_be_held_gives_nothing_away_either() -> None:
+    house = House()
+    house.studies.studies[FRESH_UID] = detail(FRESH_UID, RevisionState.OPEN, HoldReason.CONFLICT)
+    assert house.call("GET", f"/v1/studies/{FRESH_UID}/results").status_code == 409
 
 
 def test_a_study_without_result_is_not_an_empty_result() -> None:
