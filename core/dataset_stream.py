@@ -66,6 +66,8 @@ class DataSetScanner:
         self._buffer = bytearray()
         self._offset = 0
         self._skip = 0
+        self.elements = 0
+        """How many elements and items have begun; what a parser makes of them costs memory."""
         self._kept: dict[BaseTag, RawDataElement] = {}
 
     @property
@@ -129,6 +131,7 @@ class DataSetScanner:
             return 0
         group, element = self._tag.unpack_from(self._buffer, position)
         tag = group << 16 | element
+        self.elements += 1
         level = self._levels[-1]
         if group == 0xFFFE:
             length = self._long.unpack_from(self._buffer, position + 4)[0]

@@ -31,11 +31,16 @@ class ReaderClient:
         self._timeout_s = timeout_s
 
     def read_study(
-        self, instances: Iterable[StudyInstance], orders: Sequence[ModelOrder]
+        self,
+        instances: Iterable[StudyInstance],
+        orders: Sequence[ModelOrder],
+        *,
+        timeout_s: float | None = None,
     ) -> tuple[Reading, ...]:
         """Let models read a study, instance by instance; one reading for each order.
 
-        An instance that cannot be read is an evaluation with its reason, no error.
+        An instance that cannot be read is an evaluation with its reason, no error. `timeout_s` is
+        for each instance.
 
         Raises
         ------
@@ -46,13 +51,15 @@ class ReaderClient:
         """
         skipped = [{one.instance_key for one in order.skipped} for order in orders]
         with self._connection() as channel:
-            self._ask(channel, {"ask": "study"}, dump_record(Orders(tuple(orders))))
+            asked = dump_record(Orders(tuple(orders)))
+            self._ask(channel, {"ask": "study"}, asked, timeout_s)
             for instance in instances:
                 is_sent = any(instance.key not in keys for keys in skipped)
                 header = {"instance": instance.key, "is_sent": is_sent}
                 pieces, size = (instance.pieces, instance.size) if is_sent else ((), 0)
-                self._ask_in_pieces(channel, header, pieces, size)
-            return load_record(Readings, self._ask(channel, {"end": True})).readings
+                self._ask_in_pieces(channel, header, pieces, size, timeout_s)
+            answer = self._ask(channel, {"end": True}, timeout_s=timeout_s)
+            return load_record(Readings, answer).readings
 
     def read_picture(
         self, data: Buffer, order: ModelOrder, *, timeout_s: float | None = None

@@ -1,9 +1,9 @@
 """One-off reads: one picture or instance across the identity border, and nothing is kept."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pydicom import dcmread
 from pydicom.dataset import FileDataset
@@ -11,30 +11,70 @@ from pydicom.dataset import FileDataset
 from api.views import DetectionAnswer, DetectionRequest, Medium
 from core.clock import Clock
 from core.dataset_stream import DataSetScanner
-from core.errors import InputError, MalformedInstanceError, ServiceError
+from core.errors import InputError, MalformedInstanceError
 from core.findings import Reading
 from core.model import Instance, InstanceKey
 from imaging.pictures import strip_metadata
-from inference.package import ModelPackage
+from inference.errors import NotAcceptedError
 from inference.registry import Registry
 from inference.requests import ModelOrder, PictureReading, StudyInstance
-from inference.selection import Candidate, Origin, select
+from inference.selection import Candidate, Origin, consider
 from inference.settings import ModelRule
+
+if TYPE_CHECKING:
+    from inference.engine import Engine
 
 SUBJECT = InstanceKey("one-off")
 """What the findings of a one-off instance refer to."""
+_NOBODY = Origin("")
+"""Where a one-off read comes from: from no peer."""
+_PREFIX = b"DICM\x02\x00\x00\x00UL\x04\x00"
+"""After the preamble: DICM, and the head of the group length. Source: PS3.10 7.1."""
+_MAX_META_BYTES = 64 * 1024
+_SCANNED_AT_ONCE = 256 * 1024
 
 
 class Reads(Protocol):
     """The reader, or the models in this very process."""
 
     def read_study(
-        self, instances: Iterable[StudyInstance], orders: Sequence[ModelOrder]
+        self,
+        instances: Iterable[StudyInstance],
+        orders: Sequence[ModelOrder],
+        *,
+        timeout_s: float,
     ) -> tuple[Reading, ...]:
         """Let models read instances; one reading for each order."""
 
-    def read_picture(self, data: bytes, order: ModelOrder) -> PictureReading:
+    def read_picture(self, data: bytes, order: ModelOrder, *, timeout_s: float) -> PictureReading:
         """Let a model read a JPEG or PNG picture."""
+
+
+@dataclass(frozen=True)
+class InThisProcess:
+    """The models of this very process; whoever waits for them can interrupt it."""
+
+    engine: "Engine"
+
+    def read_study(
+        self,
+        instances: Iterable[StudyInstance],
+        orders: Sequence[ModelOrder],
+        *,
+        timeout_s: float,  # noqa: ARG002
+    ) -> tuple[Reading, ...]:
+        """Let models read instances; one reading for each order."""
+        return self.engine.read_study(instances, orders)
+
+    def read_picture(
+        self,
+        data: bytes,
+        order: ModelOrder,
+        *,
+        timeout_s: float,  # noqa: ARG002
+    ) -> PictureReading:
+        """Let a model read a JPEG or PNG picture."""
+        return self.engine.read_picture(data, order)
 
 
 Deidentify = Callable[[FileDataset], bytes]
@@ -50,6 +90,8 @@ class Detection:
     rules: Sequence[ModelRule]
     deidentify: Deidentify
     clock: Clock
+    max_elements: int | None = None
+    """An object of more elements and items is refused; None takes any."""
 
     def detect(self, request: DetectionRequest) -> DetectionAnswer:
         """De-identify, read, answer.
@@ -61,18 +103,16 @@ class Detection:
         UnknownModelError
             If there is no model of that name.
         UnavailableError
-            If the reader is away, busy or stuck.
+            If the reader is away, busy, stuck, or silent for longer than `request.timeout_s`.
         """
         if request.medium is Medium.PICTURE:
             return self._picture(request)
         return self._instance(request)
 
     def _picture(self, request: DetectionRequest) -> DetectionAnswer:
-        package = self._package(request.model)
-        if not package.card.accepts.pictures:
-            raise InputError(f"{package.card.name} reads DICOM objects only")
+        order = self._order(request, ())
         answer = self.reader.read_picture(
-            strip_metadata(request.content), _order(package, request.confidence)
+            strip_metadata(request.content), order, timeout_s=request.timeout_s
         )
         return DetectionAnswer(
             reading=answer.reading,
@@ -84,13 +124,14 @@ class Detection:
         )
 
     def _instance(self, request: DetectionRequest) -> DetectionAnswer:
-        dataset = read_part10(request.content)
-        instance = Instance.parse(
-            dataset, transfer_syntax_uid=str(dataset.file_meta.TransferSyntaxUID)
+        dataset = read_part10(request.content, max_elements=self.max_elements)
+        syntax = str(dataset.file_meta.TransferSyntaxUID)
+        instance = Instance.parse(dataset, transfer_syntax_uid=syntax)
+        order = self._order(
+            request, (Candidate(SUBJECT, instance.modality, instance.sop_class_uid),)
         )
         released = StudyInstance.whole(SUBJECT, self.deidentify(dataset))
-        order = self._order_for(instance, request)
-        (reading,) = self.reader.read_study([released], [order])
+        (reading,) = self.reader.read_study([released], [order], timeout_s=request.timeout_s)
         return DetectionAnswer(
             reading=reading,
             processed_at=self.clock(),
@@ -100,60 +141,93 @@ class Detection:
             identity=instance.identity,
         )
 
-    def _order_for(self, instance: Instance, request: DetectionRequest) -> ModelOrder:
-        """Take the model that was named, or the first that the rules choose for the instance."""
-        if request.model is None:
-            candidate = Candidate(SUBJECT, instance.modality, instance.sop_class_uid)
-            for order in select(self.rules, self.registry, Origin(""), [candidate]):
-                return _with_confidence(order, request.confidence)
-        return _order(self._package(request.model), request.confidence)
+    def _order(self, request: DetectionRequest, candidates: tuple[Candidate, ...]) -> ModelOrder:
+        """Order the model that was named, or the first that the rules choose."""
+        if request.model is not None:
+            order = self._named(request.model)
+        else:
+            orders = consider(self.rules, self.registry, _NOBODY, candidates)
+            order = next((o for o in orders if self._suits(o, candidates)), None) or _first(orders)
+        self._refuse_other_medium(order, request.medium)
+        if request.confidence is None:
+            return order
+        return replace(order, score_threshold=request.confidence)
 
-    def _package(self, name: str | None) -> ModelPackage:
-        if name is not None:
-            return self.registry.get(name)
-        for rule in self.rules:
-            if rule.enabled:
-                return self.registry.get(rule.name, rule.version)
-        raise InputError("no model is configured", remedy="Name one under `inference.models`")
+    def _named(self, name: str) -> ModelOrder:
+        """Order a model by its name, with the threshold that is in force here."""
+        package = self.registry.get(name)
+        card = package.card
+        if card.accepts.peers:
+            raise NotAcceptedError(f"{card.name} reads only what certain peers send")
+        rules = (rule for rule in self.rules if rule.enabled and rule.name == name)
+        rule = next(rules, ModelRule(name=name))
+        if rule.version not in {None, card.version}:
+            package = self.registry.get(name, rule.version)
+        return ModelOrder(card.name, package.card.version, package.digest, rule.score_threshold)
+
+    def _suits(self, order: ModelOrder, candidates: tuple[Candidate, ...]) -> bool:
+        if candidates:
+            return not order.skipped
+        return self.registry.get(order.name, order.version).card.accepts.pictures
+
+    def _refuse_other_medium(self, order: ModelOrder, medium: Medium) -> None:
+        card = self.registry.get(order.name, order.version).card
+        if medium is Medium.PICTURE and not card.accepts.pictures:
+            raise NotAcceptedError(
+                f"{card.name} does not read pictures", remedy="Send a DICOM object"
+            )
 
 
-def read_part10(content: bytes) -> FileDataset:
+def _first(orders: Sequence[ModelOrder]) -> ModelOrder:
+    """Return the order whose refusal is answered where no model wants what was sent."""
+    if not orders:
+        raise InputError(
+            "no model reads what comes from no peer",
+            remedy="Name one as `model`, or configure one under `inference.models`",
+        )
+    return orders[0]
+
+
+def read_part10(content: bytes, *, max_elements: int | None = None) -> FileDataset:
     """Read a whole Part 10 file.
+
+    Its encoding is checked from end to end before a parser that trusts it is let near.
 
     Raises
     ------
     MalformedInstanceError
-        If it is none, is cut, or cannot be parsed.
+        If it is none, is cut, is deflated, has too many elements, or cannot be parsed.
     """
-    if content[128:132] != b"DICM":
+    start = _meta_end(content)
+    with_meta = _parsed(content[:start])
+    scanner = DataSetScanner(str(with_meta.file_meta.get("TransferSyntaxUID") or ""))
+    with memoryview(content) as view:
+        for position in range(start, len(content), _SCANNED_AT_ONCE):
+            scanner.feed(view[position : position + _SCANNED_AT_ONCE])
+            if max_elements is not None and scanner.elements > max_elements:
+                raise MalformedInstanceError(
+                    f"the object has more than {max_elements} elements",
+                    remedy="Send such objects by C-STORE",
+                )
+    scanner.finish()
+    return _parsed(content)
+
+
+def _meta_end(content: bytes) -> int:
+    """Return where the meta information ends and the data set begins."""
+    if content[128:132] != _PREFIX[:4]:
         raise MalformedInstanceError("this is no DICOM file: it lacks the prefix DICM")
+    length = int.from_bytes(content[140:144], "little")
+    if content[128:140] != _PREFIX or length > _MAX_META_BYTES:
+        raise MalformedInstanceError("the file does not begin with its meta information")
+    return 144 + length
+
+
+def _parsed(content: bytes) -> FileDataset:
     try:
-        dataset = dcmread(BytesIO(content))
-        syntax = str(dataset.file_meta.TransferSyntaxUID)
-        start = dataset.file_meta.FileMetaInformationGroupLength + 144
-    except ServiceError:
-        raise
+        return dcmread(BytesIO(content))
     except Exception as error:  # noqa: BLE001 - pydicom lets a dozen types escape (NET-7)
         # The chain is cut: the text of a parser's error may hold a value.
         raise MalformedInstanceError(
             f"the DICOM file cannot be read ({type(error).__name__})"
         ) from None
-    scanner = DataSetScanner(syntax)
-    scanner.feed(memoryview(content)[start:])
-    scanner.finish()
-    return dataset
-
-
-def _order(package: ModelPackage, confidence: float | None) -> ModelOrder:
-    return ModelOrder(
-        name=package.card.name,
-        version=package.card.version,
-        digest=package.digest,
-        score_threshold=confidence,
-    )
-
-
-def _with_confidence(order: ModelOrder, confidence: float | None) -> ModelOrder:
-    if confidence is None:
-        return order
-    return ModelOrder(order.name, order.version, order.digest, confidence)
