@@ -6,7 +6,7 @@ from service.checks import audit, environment, models, network, storage
 from service.checks.report import Check, Needs, Result, Verdict
 from service.checks.scene import Limits, Scene, on_scene
 
-__all__ = ["CHECKS", "Limits", "Result", "Scene", "Verdict", "look", "on_scene"]
+__all__ = ["CHECKS", "Limits", "Result", "Scene", "Verdict", "judge", "look", "on_scene"]
 
 CHECKS: tuple[Check, ...] = (
     *environment.FIRST,
@@ -20,16 +20,16 @@ CHECKS: tuple[Check, ...] = (
 
 
 def look(scene: Scene, on_check: Callable[[str], None] = lambda _: None) -> Iterator[Result]:
-    """Yield what each check says; one that rests on something broken is skipped."""
+    """Yield what each check says, in order."""
     for check in CHECKS:
         on_check(check.name)
-        missing = _missing(check.needs, scene)
-        yield check.skipped(missing) if missing else check.run(scene)
+        yield judge(check, scene)
 
 
-def _missing(needs: Needs, scene: Scene) -> str:
-    if needs is not Needs.NOTHING and scene.installation is None:
-        return "config.yaml is not right"
-    if needs is Needs.ARCHIVE and scene.foundation is None:
-        return "keys or database do not open"
-    return ""
+def judge(check: Check, scene: Scene) -> Result:
+    """Return what one check says; one that rests on something broken is skipped."""
+    if check.needs is not Needs.NOTHING and scene.installation is None:
+        return check.skipped("config.yaml is not right")
+    if check.needs is Needs.ARCHIVE and scene.foundation is None:
+        return check.skipped("keys or database do not open")
+    return check.run(scene)
