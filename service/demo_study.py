@@ -76,6 +76,7 @@ def _describe(dataset: FileDataset, pixels: NDArray[np.uint8]) -> None:
     dataset.Manufacturer = "Second Reader project"
     dataset.ManufacturerModelName = "Drawing"
     dataset.SeriesDescription = "Drawn by a program, of nobody"
+    dataset.BodyPartExamined = "COLON"
     dataset.PatientOrientation = ""
     dataset.ImageType = ["DERIVED", "PRIMARY"]
     dataset.AcquisitionContextSequence = []

@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
+from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 
 from core.clock import utc_now
@@ -114,7 +116,7 @@ class Demo:
         study = demo_study(picture, utc_now())
         self._write("sent/frame.png", png(picture))
         self._write("sent/frame.dcm", study.part10)
-        chosen = self.model or model_for(picture, Registry())
+        chosen = model_for(picture, Registry(), *([self.model] if self.model else MODELS))
         inbox = Inbox(self.folder / "results")
         pacs = demo_pacs(inbox, OUR_TITLE)
         pacs.start()
@@ -183,17 +185,20 @@ class Demo:
 
     def _await_ready(self, process: "subprocess.Popen[bytes]") -> None:
         self.tell("starting the service")
-        deadline = time.monotonic() + START_S
+        deadline, why = time.monotonic() + START_S, ""
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 raise self._failed(f"the service ended with {process.returncode}")
             try:
                 self._get("/readyz")
+            except urllib.error.HTTPError as error:
+                why = _unready(error)
             except (OSError, ValueError):
-                time.sleep(0.2)
+                why = "nothing answers"
             else:
                 return
-        raise self._failed(f"the service was not ready within {START_S:g} s")
+            time.sleep(0.2)
+        raise self._failed(f"the service was not ready within {START_S:g} s: {why}")
 
     def _send(self, study: DemoStudy) -> None:
         to = Destination("service", "127.0.0.1", self.dicom_port, OUR_TITLE, PEER_TITLE)
@@ -312,24 +317,38 @@ def scratch_folder(folder: Path | None) -> Path:
     return folder.absolute()
 
 
-def model_for(picture: Any, registry: Registry) -> str:  # noqa: ANN401 - an array of pixels
-    """Return the first model that finds the drawn polyp.
+def model_for(picture: NDArray[np.uint8], registry: Registry, *names: str) -> str:
+    """Return the first of these models that finds the drawn polyp.
 
     Raises
     ------
     DemoError
-        If none does.
+        If none does, or none is here.
     """
-    for name in MODELS:
+    missing: list[str] = []
+    for name in names:
         try:
             model = load_model(registry.get(name))
-        except UnknownModelError:
+        except UnknownModelError as error:
+            missing.append(error.message)
             continue
         found = model.detect(picture)
         model.close()
         if found:
             return name
-    raise DemoError("no model here finds the drawn polyp", remedy="Draw another one with --seed")
+    raise DemoError(
+        "; ".join(["no model finds the drawn polyp", *missing]),
+        remedy="Draw another one with --seed, or name another model with --model",
+    )
+
+
+def _unready(error: urllib.error.HTTPError) -> str:
+    """Say which parts are not ready, as `/readyz` told it."""
+    try:
+        parts = json.loads(error.read())["parts"]
+        return "; ".join(f"{p['name']}: {p['reason']}" for p in parts if not p["is_ready"])
+    except (OSError, ValueError, LookupError):
+        return f"it answers {error.code}"
 
 
 def _environment() -> dict[str, str]:
