@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import ColumnElement, Row, func, select, update
 
 from archive.database import Transaction
 from archive.errors import UnknownResultError
@@ -120,11 +120,12 @@ class Deliveries:
     ) -> DeliveryState:
         """Note how an attempt ended; to repeat it changes nothing. Returns the state.
 
-        A delivery that was withdrawn meanwhile stays CANCELED, with the outcome noted.
+        A delivery that was withdrawn meanwhile stays CANCELED, with the outcome noted, unless the
+        destination keeps the object already: then it is COMPLETED, for that is the truth.
         """
         record = self.get(tx, key, destination)
         state = ended.state
-        if record.state is DeliveryState.CANCELED:
+        if record.state is DeliveryState.CANCELED and state is not DeliveryState.COMPLETED:
             state = DeliveryState.CANCELED
         elif record.state is not state:
             check_move(DELIVERY_MOVES, record.state, state)
@@ -142,17 +143,23 @@ class Deliveries:
 
     def withdraw(self, tx: Transaction, study_key: StudyKey, *, at: datetime, reason: str) -> int:
         """Stop everything of a study that has not arrived; return how many deliveries that were."""
-        stopped = tx.execute(
-            update(table)
-            .where(table.c.study_key == study_key, table.c.state.in_(_WITHDRAWABLE))
-            .values(
-                state=DeliveryState.CANCELED.value,
-                outcome=reason,
-                next_attempt_at=None,
-                updated_at=at,
-            )
+        return _stop(tx, table.c.study_key == study_key, at=at, reason=reason)
+
+    def withdraw_from(
+        self, tx: Transaction, key: RevisionKey, destination: str, *, at: datetime, reason: str
+    ) -> int:
+        """Stop what of a revision has not arrived at one destination; return how many."""
+        wanted = (
+            (table.c.study_key == key.study_key)
+            & (table.c.revision == key.number)
+            & (table.c.destination == destination)
         )
-        return int(stopped.rowcount)
+        return _stop(tx, wanted, at=at, reason=reason)
+
+    def withdraw_older(self, tx: Transaction, key: RevisionKey, *, at: datetime) -> int:
+        """Stop what of earlier revisions has not arrived; return how many deliveries that were."""
+        older = (table.c.study_key == key.study_key) & (table.c.revision < key.number)
+        return _stop(tx, older, at=at, reason="a newer revision took its place")
 
     def withdraw_stale(self, tx: Transaction, key: RevisionKey, *, at: datetime) -> int:
         """Stop the deliveries of objects that were withdrawn; return how many there were."""
@@ -161,17 +168,8 @@ class Deliveries:
             result_object.c.revision == key.number,
             result_object.c.withdrawn_at.is_not(None),
         )
-        stopped = tx.execute(
-            update(table)
-            .where(table.c.result_key.in_(stale), table.c.state.in_(_WITHDRAWABLE))
-            .values(
-                state=DeliveryState.CANCELED.value,
-                outcome="another object took its place",
-                next_attempt_at=None,
-                updated_at=at,
-            )
-        )
-        return int(stopped.rowcount)
+        reason = "another object took its place"
+        return _stop(tx, table.c.result_key.in_(stale), at=at, reason=reason)
 
     def revive(
         self, tx: Transaction, study_key: StudyKey, *, at: datetime
@@ -208,6 +206,21 @@ class Deliveries:
     def of_study(self, tx: Transaction, study_key: StudyKey) -> tuple[DeliveryRecord, ...]:
         """Return every delivery of a study."""
         return self._select(tx, table.c.study_key == study_key)
+
+    def put_off(
+        self, tx: Transaction, record: DeliveryRecord, ended: AttemptOutcome, *, at: datetime
+    ) -> None:
+        """Note an attempt that broke off: it counts, and is made again later, or is given up."""
+        self._set(
+            tx,
+            record.result_key,
+            record.destination,
+            state=ended.state.value,
+            attempts=record.attempts + (record.state is DeliveryState.SCHEDULED),
+            outcome=ended.outcome,
+            next_attempt_at=ended.next_attempt_at,
+            updated_at=at,
+        )
 
     def due(
         self, tx: Transaction, key: RevisionKey, destination: str
@@ -252,6 +265,20 @@ class Deliveries:
             .where(table.c.result_key == key, table.c.destination == destination)
             .values(values)
         )
+
+
+def _stop(tx: Transaction, which: ColumnElement[bool], *, at: datetime, reason: str) -> int:
+    stopped = tx.execute(
+        update(table)
+        .where(which, table.c.state.in_(_WITHDRAWABLE))
+        .values(
+            state=DeliveryState.CANCELED.value,
+            outcome=reason,
+            next_attempt_at=None,
+            updated_at=at,
+        )
+    )
+    return int(stopped.rowcount)
 
 
 def _record(row: Row[Any]) -> DeliveryRecord:

@@ -87,7 +87,12 @@ DELIVERY_MOVES: Mapping[DeliveryState, frozenset[DeliveryState]] = {
     ),
     DeliveryState.FAILED: frozenset({DeliveryState.SCHEDULED, DeliveryState.CANCELED}),
     DeliveryState.COMPLETED: frozenset(),
-    DeliveryState.CANCELED: frozenset({DeliveryState.SCHEDULED}),
+    DeliveryState.CANCELED: frozenset(
+        {
+            DeliveryState.SCHEDULED,
+            DeliveryState.COMPLETED,  # it was on the wire when it was withdrawn
+        }
+    ),
 }
 
 S = TypeVar("S", RevisionState, DeliveryState)

@@ -2,7 +2,7 @@
 
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -13,6 +13,7 @@ from archive.journey import JourneyEntry
 from archive.results import ResultObject
 from audit.records import SealedRecord
 from core.clock import Clock
+from core.errors import InputError
 from core.model import Instance, RemoteAE, RevisionKey
 from core.states import DeliveryState
 from dicom_node.association import Destination
@@ -25,6 +26,10 @@ log = logging.getLogger(__name__)
 
 _JITTER = 0.2
 """So much of a wait is drawn at random, so that many studies do not come back at once."""
+
+
+class WithdrawnError(InputError):
+    """An object must not leave any more."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +59,40 @@ class Delivery:
         if settings is None:
             self._cancel(parcels, "the destination is no longer configured")
             return None
-        if study.newest.hold_reason is not None:
+        if study.newest.hold_reason is not None:  # every destination finds that out by itself
             self._cancel(parcels, f"the study is held: {study.newest.hold_reason}")
             return None
         like = instances[0]
         about = [_as_instance(parcel.made, like) for parcel in parcels]
-        attempt = f"{revision} {destination} {parcels[0].record.attempts + 1}"
+        # Every attempt is a transfer of its own; their count starts anew for a revived dead letter.
+        attempt = f"{revision} {destination} {self.clock().isoformat()}"
         peer = RemoteAE(destination, settings.called_ae_title, self.ae_title, settings.host)
         self._begin(parcels, self.trail.sending(peer, attempt, study.identity, about))
         outcomes = send([self._outgoing(parcel) for parcel in parcels], self._peer(settings))
         return self._settle(parcels, outcomes, peer, attempt, study, about)
+
+    def broke_off(self, revision: RevisionKey, destination: str) -> datetime | None:
+        """Plan the next attempt after one that ended without a word of what became of it."""
+        archive, now = self.archive, self.clock()
+        with archive.transaction() as tx:
+            records = archive.deliveries.due(tx, revision, destination)
+            if not records:
+                return None
+            attempts = max(record.attempts for record in records)
+            again = now + timedelta(seconds=self._wait_s(attempts + 1))
+            ended = [self._after_break(record, again) for record in records]
+            for record, one in zip(records, ended, strict=True):
+                archive.deliveries.put_off(tx, record, one, at=now)
+            archive.journey.note(tx, revision, _entry(now, revision, destination, ended))
+        log.error("an attempt to deliver %s to %s broke off", revision, destination)
+        return again if any(one.next_attempt_at is not None for one in ended) else None
+
+    def _after_break(self, record: DeliveryRecord, again: datetime) -> AttemptOutcome:
+        text = "the attempt broke off; the log of the worker says why"
+        begun = record.attempts + (record.state is DeliveryState.SCHEDULED)
+        if begun < self.settings.attempts:
+            return AttemptOutcome(DeliveryState.SCHEDULED, text, next_attempt_at=again)
+        return AttemptOutcome(DeliveryState.FAILED, text)
 
     def _due(
         self, revision: RevisionKey, destination: str
@@ -130,14 +159,30 @@ class Delivery:
         archive, now = self.archive, self.clock()
         revision = parcels[0].record.revision
         with archive.transaction() as tx:
-            archive.deliveries.withdraw(tx, revision.study_key, at=now, reason=reason)
+            destination = parcels[0].record.destination
+            archive.deliveries.withdraw_from(tx, revision, destination, at=now, reason=reason)
             archive.journey.note(
                 tx, revision, JourneyEntry(now, revision.number, "deliver", "canceled", reason)
             )
 
     def _outgoing(self, parcel: _Parcel) -> OutgoingObject:
-        study_key, blob_name = parcel.record.revision.study_key, parcel.made.blob_name
-        return from_part10(lambda: self.archive.open_object(study_key, blob_name))
+        made = parcel.made
+        return OutgoingObject(
+            made.sop_class_uid,
+            made.sop_instance_uid,
+            made.transfer_syntax_uid,
+            lambda: self._opened(parcel),
+        )
+
+    def _opened(self, parcel: _Parcel) -> Iterable[bytes]:
+        """Open an object, at the last moment, unless it was withdrawn since the attempt began."""
+        archive, record, made = self.archive, parcel.record, parcel.made
+        with archive.snapshot() as tx:
+            now = archive.deliveries.get(tx, record.result_key, record.destination)
+        if now.state is not DeliveryState.IN_PROGRESS:
+            raise WithdrawnError("it was withdrawn before it left")
+        study_key = record.revision.study_key
+        return from_part10(lambda: archive.open_object(study_key, made.blob_name)).read()
 
     def _destination(self, name: str) -> DestinationSettings | None:
         return next((one for one in self.settings.destinations if one.name == name), None)

@@ -32,6 +32,8 @@ class Conclude:
         )
         with archive.transaction() as tx:
             archive.revisions.move(tx, revision, RevisionState.COMPLETED, at=now)
+            # A newer answer covers every instance of the older ones, which must not come after it.
+            archive.deliveries.withdraw_older(tx, revision, at=now)
             objects = archive.results.objects(tx, revision)
             for made in objects:
                 names = self._destinations(made.kind, subject)
