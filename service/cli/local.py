@@ -52,7 +52,8 @@ def deidentify(
 
     refuse_present(target, report)
     found = list(sources([source]))
-    with plan(config, target, profile, is_folder=source.is_dir() or len(found) != 1) as run:
+    is_folder = source.is_dir() or target.is_dir() or len(found) != 1
+    with plan(config, target, profile, is_folder=is_folder) as run:
         with progress("de-identifying", len(found)) as steps:
             for item in found:
                 run.take(item)

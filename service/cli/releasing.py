@@ -109,6 +109,9 @@ class Releasing:
         except InputError as error:
             self._run.refused.append((source.name, str(error)))
             return
+        except OSError as error:
+            self._run.refused.append((source.name, f"it cannot be read ({error.strerror})"))
+            return
         self._record(identity)
         _write_new(path, content)
         flags = tuple(f"{flag.risk.value} ({flag.evidence})" for flag in made.flags)
@@ -188,9 +191,13 @@ def refuse_present(target: Path, report: Path | None) -> None:
     InputError
         Naming what is there.
     """
-    is_taken = target.exists() and not (target.is_dir() and not any(target.iterdir()))
-    for path in [target] * is_taken + [report] * bool(report and report.exists()):
-        raise InputError(f"{path} is there already", remedy="Name one that is not")
+    is_empty_folder = target.is_dir() and not any(target.iterdir())
+    if target.exists() and not is_empty_folder:
+        raise InputError(f"{target} is there already", remedy="Name one that is not")
+    if report is not None and report.exists():
+        raise InputError(f"{report} is there already", remedy="Name one that is not")
+    if report is not None and not report.absolute().parent.is_dir():
+        raise InputError(f"there is no folder {report.parent} for the report")
 
 
 def _whole(source: Source) -> bytes:

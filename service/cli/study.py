@@ -171,6 +171,10 @@ def _print_study(found: "StudyView") -> None:
             for r in shown["readings"]
         ),
     )
+    print_table(
+        ("finding", "score", "frame", "x1, y1, x2, y2", "instance"),
+        (_finding_row(finding) for r in shown["readings"] for finding in r["findings"]),
+    )
     say("\ndeliveries")
     print_table(
         ("destination", "kind", "state", "attempts", "next attempt", "outcome"),
@@ -180,3 +184,9 @@ def _print_study(found: "StudyView") -> None:
             for d in shown["deliveries"]
         ),
     )  # fmt: skip
+
+
+def _finding_row(finding: dict[str, Any]) -> tuple[object, ...]:
+    box = ", ".join(f"{value:.0f}" for value in finding["bbox"] or ())
+    score = f"{finding['score']:.3f}"
+    return finding["class"], score, finding["frame"], box, finding["instance_key"]

@@ -2,6 +2,7 @@
 
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,12 +124,19 @@ def _reader(file: Path) -> Callable[[], Iterable[bytes]]:
 
 
 def _member_reader(archive: Path, name: str) -> Callable[[], Iterable[bytes]]:
+    from core.errors import MalformedInstanceError
+
     def read() -> Iterator[bytes]:
-        with zipfile.ZipFile(archive) as opened, opened.open(name) as member:
-            left = MAX_MEMBER_BYTES  # a header may lie about the size
-            while left > 0 and (piece := member.read(256 * 1024)):
-                left -= len(piece)
-                yield piece
+        try:
+            with zipfile.ZipFile(archive) as opened, opened.open(name) as member:
+                left = MAX_MEMBER_BYTES  # a header may lie about the size
+                while left > 0 and (piece := member.read(256 * 1024)):
+                    left -= len(piece)
+                    yield piece
+        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, zlib.error) as error:
+            raise MalformedInstanceError(
+                f"the member of the ZIP cannot be unpacked ({type(error).__name__})"
+            ) from None
 
     return read
 

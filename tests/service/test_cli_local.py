@@ -143,6 +143,28 @@ def test_the_members_of_a_zip_are_released(tmp_path: Path) -> None:
     assert len(list((tmp_path / "out").iterdir())) == 2
 
 
+def test_a_member_that_cannot_be_unpacked_is_refused_and_the_rest_is_released(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "in.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(2):
+            archive.writestr(f"{number}.dcm", part10(endoscopic_image()))
+    content = bytearray(path.read_bytes())
+    content[200] ^= 0xFF  # inside of the first member, whose CRC then is another
+    path.write_bytes(content)
+    ran = second_reader("deidentify", path, tmp_path / "out")
+    assert ran.code == 1
+    assert "0.dcm: the member of the ZIP cannot be unpacked" in ran.err
+    assert len(list((tmp_path / "out").iterdir())) == 1
+
+
+def test_one_object_goes_into_a_folder_that_is_there_and_empty(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    assert second_reader("deidentify", image(tmp_path, (1, 1)), tmp_path / "out").code == 0
+    assert len(list((tmp_path / "out").iterdir())) == 1
+
+
 def test_an_unknown_profile_is_named(tmp_path: Path) -> None:
     ran = second_reader(
         "deidentify", image(tmp_path, (1, 1)), tmp_path / "out.dcm", "--profile", "none"
