@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from core.codes import LESION, POLYP
@@ -83,7 +84,8 @@ def package_run(
         card = draft_card(card, describe(run.best), trained_on)
     package = package_checkpoint(run.best, folder, card)
     report = evaluate(package, data / "validation", on_frame)
-    return record_performance(package, report), report
+    recorded = record_performance(package, report)
+    return recorded, replace(report, digest=recorded.digest)
 
 
 def package_checkpoint(checkpoint: Path, folder: Path, card: ModelCard) -> ModelPackage:
