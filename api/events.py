@@ -118,6 +118,7 @@ class AuditParticipant:
     role: str
     is_requestor: bool
     network_access_point: str = ""
+    user_name: str = ""
 
 
 @dataclass(frozen=True)

@@ -144,6 +144,7 @@ AUDIT: dict[str, Any] = {
             "participants": [
                 {
                     "user_id": "emr",
+                    "user_name": "",
                     "role": "requestor",
                     "is_requestor": True,
                     "network_access_point": "10.0.0.7",

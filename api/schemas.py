@@ -78,7 +78,9 @@ class AuditFilter(Asked):
 
     at_from: AwareDatetime = Field(alias="from")
     at_to: AwareDatetime = Field(alias="to", description="Exclusive.")
-    event: str | None = Field(None, pattern=r"^[0-9]{6}$", description="Event code, e.g. 110103.")
+    event: str | None = Field(
+        None, pattern=r"^([0-9]{6}|SR-[0-9]{3})$", description="Event code, e.g. 110103."
+    )
     user: str | None = Field(None, min_length=1, max_length=128)
     outcome: EventOutcome | None = None
     limit: PageSize = 50
@@ -296,6 +298,7 @@ class AuditParticipant(Wire):
     """Who took part."""
 
     user_id: str
+    user_name: str
     role: str
     is_requestor: bool
     network_access_point: str

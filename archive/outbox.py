@@ -37,14 +37,13 @@ class Outbox:
             {"event_id": event_id, "sealed": sealed, "recorded_at": at, "appended_at": None},
         )
 
-    def pending(self, tx: Transaction, limit: int, *, skip: int = 0) -> tuple[OutboxRecord, ...]:
-        """Return the oldest records that the log does not have yet, in order, after `skip`."""
+    def pending(self, tx: Transaction, limit: int, *, after: int = 0) -> tuple[OutboxRecord, ...]:
+        """Return the oldest records that the log does not have yet, in order, after a sequence."""
         rows = tx.execute(
             select(table.c.sequence, table.c.event_id, table.c.sealed, table.c.recorded_at)
-            .where(table.c.appended_at.is_(None))
+            .where(table.c.appended_at.is_(None), table.c.sequence > after)
             .order_by(table.c.sequence)
             .limit(limit)
-            .offset(skip)
         )
         return tuple(
             OutboxRecord(row.sequence, row.event_id, row.sealed, row.recorded_at) for row in rows

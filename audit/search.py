@@ -1,14 +1,20 @@
 """Opened records, and the search among them."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from audit.events import AuditEvent
 from audit.records import RecordSealer
-from audit.segments import decode_entry, read_entries
+from audit.segments import Segment, decode_entry, find_segments, read_entries
 from audit.vocabulary import EventKind, Outcome
+
+SLACK = timedelta(hours=1)
+"""By how much an event may stand in the log after a younger one: events are logged in the order of
+their commits, and a clock may have been set back a little."""
+_PROBED_EVERY = 512
 
 
 @dataclass(frozen=True)
@@ -63,3 +69,42 @@ def read_events(folder: Path, sealer: RecordSealer, start: int = 0) -> Iterator[
     """
     for position, entry in read_entries(folder, start):
         yield LoggedEvent(position, sealer.open(decode_entry(entry)))
+
+
+def position_before(folder: Path, sealer: RecordSealer, moment: datetime) -> int:
+    """Return a position before which the log holds nothing that happened since `moment`.
+
+    Opens a few hundred records at most, however long the log is.
+
+    Raises
+    ------
+    SealError, LogUnreadableError
+        If one of them was changed, or cannot be read.
+    """
+    limit = moment - SLACK
+
+    def is_later(entry: bytes | None) -> bool:
+        return entry is None or sealer.open(decode_entry(entry)).time >= limit
+
+    segments = find_segments(folder)
+    at = bisect_left(segments, True, key=lambda segment: is_later(_first(segment)))
+    if at == 0:
+        return 0
+    position = segments[at - 1].first
+    for place, entry in read_entries(folder, position):
+        if place % _PROBED_EVERY:
+            continue
+        if is_later(entry):
+            break
+        position = place
+    return position
+
+
+def log_size(folder: Path) -> int:
+    """Return how many records the log holds, as far as they are whole."""
+    segments = find_segments(folder)
+    return segments[-1].first + sum(1 for _ in segments[-1].frames()) if segments else 0
+
+
+def _first(segment: Segment) -> bytes | None:
+    return next(iter(segment.frames()), None)

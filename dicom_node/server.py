@@ -110,6 +110,11 @@ class DicomNode:
         """The port that is listened on."""
         return self._settings.port if self._listener is None else self._listener.server_address[1]
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether connections are taken."""
+        return self._thread is not None and self._thread.is_alive()
+
     def start(self) -> None:
         """Listen.
 

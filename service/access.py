@@ -1,36 +1,19 @@
-"""Who asks over REST, what the audit log keeps of it, and the search of that log."""
+"""Who asks over REST, and what the audit log keeps of it."""
 
-import base64
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from api.events import (
-    AccessEvent,
-    AuditObject,
-    AuditPage,
-    AuditParticipant,
-    AuditQuery,
-    AuditRecord,
-    EventKind,
-    EventOutcome,
-    Principal,
-    Scope,
-)
+from api.events import AccessEvent, EventKind, EventOutcome, Principal, Scope
 from archive.accounts import ApiKey
 from archive.archive import Archive
 from audit import triggers
 from audit.events import AuditEvent, Participant
 from audit.parties import Search, StudyContent, application, medium, subject
 from audit.records import SealedRecord
-from audit.search import AuditSearch, LoggedEvent, read_events
 from audit.vocabulary import Action, Activity, Alert, Media, Outcome
-from audit.vocabulary import EventKind as AuditKind
 from core.clock import Clock
-from core.codes import Code
-from core.errors import InputError, UnavailableError
-from service.foundation import Foundation
+from core.errors import UnavailableError
 from service.trail import Trail
 
 
@@ -44,7 +27,7 @@ class KeyAuthenticator:
     def authenticate(self, api_key: str, *, address: str) -> Principal:  # noqa: ARG002 - keys are not bound to addresses yet
         """Return whose key it is; AccessError if it is unknown, expired or revoked."""
         now = self.clock()
-        with self.archive.snapshot() as tx:
+        with self.archive.snapshot() as tx:  # asked each time, so that a revoked key ends at once
             record = self.archive.accounts.authenticate(tx, api_key, at=now)
         if self.archive.accounts.needs_note(record, at=now):
             with suppress(UnavailableError), self.archive.transaction() as tx:
@@ -71,8 +54,8 @@ class AccessTrail:
         with self.archive.transaction() as tx:
             self.archive.outbox.add(tx, record.event_id, record.sealed, at=self.clock())
 
-    def seal(self, event: AccessEvent) -> SealedRecord:
-        """Seal an access for the outbox."""
+    def seal(self, event: AccessEvent, **facts: object) -> SealedRecord:
+        """Seal an access, with more facts about it, for the outbox."""
         made = _MAKERS[event.kind](self.trail, event, _requestor(event))
         if event.outcome is not EventOutcome.SUCCESS:
             made = made.ended(Outcome(event.outcome), event.reason)
@@ -82,6 +65,7 @@ class AccessTrail:
                 Request=origin.request_id,
                 ClientRequest=origin.client_request_id or "none",
                 Route=f"{origin.method} {origin.route}",
+                **facts,
             )
         )
 
@@ -125,8 +109,11 @@ def _procedure(trail: Trail, event: AccessEvent, who: Participant) -> AuditEvent
 
 
 def _query(trail: Trail, event: AccessEvent, who: Participant) -> AuditEvent:
+    """Say whose studies were listed, too: an answer shows patient IDs."""
     search = Search(event.query.encode(), event.origin.route)
-    return triggers.query(trail.stamp(), who, trail.ours, search)
+    made = triggers.query(trail.stamp(), who, trail.ours, search)
+    shown = " ".join(study.study_instance_uid for study in event.studies)
+    return made.noting(Studies=shown) if shown else made
 
 
 def _alert(trail: Trail, event: AccessEvent, who: Participant) -> AuditEvent:
@@ -156,94 +143,3 @@ _MAKERS: dict[EventKind, Callable[[Trail, AccessEvent, Participant], AuditEvent]
     EventKind.SECURITY_ALERT: _alert,
     EventKind.USER_AUTHENTICATION: _authentication,
 }
-
-
-@dataclass(frozen=True)
-class LogReader:
-    """Searches the audit log and what waits for it; the api's `AuditReader`."""
-
-    foundation: Foundation
-
-    def search(self, query: AuditQuery) -> AuditPage:
-        """Return one page, oldest first."""
-        start = _position(query.cursor)
-        wanted = AuditSearch(
-            user=query.user,
-            kind=_kind(query.event),
-            outcome=None if query.outcome is None else Outcome(query.outcome),
-            at_from=query.at_from,
-            at_before=query.at_to,
-        )
-        found: list[LoggedEvent] = []
-        for logged in self._events(start):
-            if not wanted.matches(logged.event):
-                continue
-            if len(found) == query.limit:
-                return AuditPage(tuple(map(_record, found)), _cursor(logged.position))
-            found.append(logged)
-        return AuditPage(tuple(map(_record, found)), None)
-
-    def _events(self, start: int) -> Iterator[LoggedEvent]:
-        foundation = self.foundation
-        sealer = foundation.trail.sealer
-        folder = foundation.audit_settings.folder
-        with foundation.archive.snapshot() as tx:
-            waiting = foundation.archive.outbox.pending(tx, 1000)
-        if folder.is_dir():
-            yield from read_events(folder, sealer, start)
-        for one in waiting:
-            yield LoggedEvent(None, sealer.open(SealedRecord(one.event_id, one.sealed)))
-
-
-def _kind(code: str | None) -> AuditKind | None:
-    if code is None:
-        return None
-    try:
-        return AuditKind(code)
-    except ValueError:
-        raise InputError(f"there is no audit event {code[:16]}") from None
-
-
-def _position(cursor: str | None) -> int:
-    if cursor is None:
-        return 0
-    try:
-        position = int(json.loads(base64.urlsafe_b64decode(cursor))["position"])
-    except (ValueError, KeyError, TypeError):
-        raise InputError("the cursor is not one of ours") from None
-    if position < 0:
-        raise InputError("the cursor is not one of ours")
-    return position
-
-
-def _cursor(position: int | None) -> str | None:
-    if position is None:
-        return None  # what waits for the log is on the last page or, soon, on a later one
-    return base64.urlsafe_b64encode(json.dumps({"position": position}).encode()).decode()
-
-
-def _record(logged: LoggedEvent) -> AuditRecord:
-    event = logged.event
-    activity: Code | None = event.type_code
-    return AuditRecord(
-        event_id=event.event_id,
-        position=logged.position,
-        at=event.time,
-        event=event.kind.code,
-        action=event.action.value,
-        outcome=int(event.outcome),
-        participants=tuple(
-            AuditParticipant(
-                user_id=who.user_id,
-                role=who.role.code.meaning if who.role else "",
-                is_requestor=who.is_requestor,
-                network_access_point=who.address,
-            )
-            for who in event.participants
-        ),
-        objects=tuple(
-            AuditObject(id_type=one.id_type.code.meaning, id=one.id, name=one.name)
-            for one in event.objects
-        ),
-        description=event.outcome_description or (activity.meaning if activity else ""),
-    )

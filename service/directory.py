@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -25,19 +25,33 @@ from api.views import (
 from archive.archive import Archive
 from archive.database import Transaction
 from archive.deliveries import DeliveryRecord
-from archive.entries import InstanceRecord, StudyFilter, StudyRecord
+from archive.entries import StudyFilter, StudyRecord
+from archive.journey import JourneyEntry as JourneyNote
+from archive.results import ResultObject as StoredObject
 from archive.revisions import RevisionRecord
 from core.clock import Clock
 from core.errors import InputError, UnavailableError
 from core.findings import Finding, Reading
-from core.model import InstanceKey, RevisionKey, StudyKey
-from core.states import RevisionState
+from core.model import Instance, StudyKey
+from core.states import IllegalMoveError, RevisionState
 from inference.client import ReaderClient
 from inference.package import ModelPackage
 from inference.registry import Registry
+from inference.requests import ModelState
 from results.provenance import Side, result_uid
 from service.access import AccessTrail
 from service.completeness import Completeness
+
+OVER_REST = "over REST"
+_ENDED = frozenset(
+    {
+        RevisionState.COMPLETED,
+        RevisionState.FAILED,
+        RevisionState.HELD,
+        RevisionState.CANCELED,
+    }
+)
+"""From these a revision can be scheduled again."""
 
 
 @dataclass(frozen=True)
@@ -83,17 +97,34 @@ class Studies:
             )
 
     def retry(self, study_instance_uid: str, event: AccessEvent) -> StudySummary:
-        """Schedule the newest revision and the dead letters again, with the record of who did."""
+        """Schedule the newest revision and the dead letters again, with the record of who did.
+
+        Where a completed study has dead letters, they alone are what went wrong.
+        """
         archive, now = self.archive, self.clock()
         with archive.transaction() as tx:
             key = archive.catalogue.locate(tx, study_instance_uid)
             record = archive.catalogue.study(tx, key)
+            newest = record.newest
             revived = archive.deliveries.revive(tx, key, at=now)
-            if not (revived and record.newest.state is RevisionState.COMPLETED):
-                archive.revisions.reschedule(tx, record.newest.key, at=now)
-            sealed = self.access.seal(replace(event, studies=(record.identity,)))
+            if not revived or newest.state in _ENDED - {RevisionState.COMPLETED}:
+                self._reschedule(tx, newest, now)
+            note = JourneyNote(now, newest.key.number, "decide", "scheduled again", OVER_REST)
+            archive.journey.note(tx, newest.key, note)
+            sealed = self.access.seal(
+                replace(event, studies=(record.identity,)),
+                Revision=newest.key.number,
+                Before=newest.state.value,
+            )
             archive.outbox.add(tx, sealed.event_id, sealed.sealed, at=now)
             return _summary(archive.catalogue.study(tx, key))
+
+    def _reschedule(self, tx: Transaction, newest: RevisionRecord, now: datetime) -> None:
+        if newest.state not in _ENDED:
+            raise IllegalMoveError(
+                f"the study is {newest.state}; it cannot be scheduled again before that ends"
+            )
+        self.archive.revisions.reschedule(tx, newest.key, at=now)
 
     def _completeness(self, tx: Transaction, newest: RevisionRecord) -> CompletenessView:
         if newest.state is not RevisionState.OPEN:
@@ -123,37 +154,30 @@ class Results:
     result_key: bytes
 
     def results(self, study_instance_uid: str) -> StudyResults:
-        """Return the results of the newest revision that has any, or of the newest one."""
+        """Return the results of the newest revision that is through, else no readings.
+
+        A revision that is not COMPLETED may have readings that the last check has not seen.
+        """
         archive = self.archive
         with archive.snapshot() as tx:
             key = archive.catalogue.locate(tx, study_instance_uid)
             study = archive.catalogue.study(tx, key)
             shown = self._shown(tx, study)
-            instances = archive.catalogue.instances(tx, shown.key)
-            readings = archive.results.readings(tx, shown.key)
-            objects = archive.results.objects(tx, shown.key)
-        by_key = {record.instance_key: record for record in instances}
-        return StudyResults(
-            identity=study.identity,
-            revision=shown.key.number,
-            newest_revision=study.newest.key.number,
-            state=study.newest.state,
-            hold_reason=study.newest.hold_reason,
-            number_of_instances=len(instances),
-            completeness_rule=shown.rule,
-            readings=tuple(self._reading(one, by_key, shown.key, study) for one in readings),
-            objects=tuple(
-                ResultObject(
-                    kind=made.kind,
-                    sop_class_uid=made.sop_class_uid,
-                    series_instance_uid=made.series_instance_uid,
-                    sop_instance_uid=made.sop_instance_uid,
-                    created_at=made.created_at,
-                )
-                for made in objects
-                if made.checked_at is not None
-            ),
-        )
+            is_through = shown.state is RevisionState.COMPLETED
+            readings = archive.results.readings(tx, shown.key) if is_through else ()
+            objects = archive.results.objects(tx, shown.key) if is_through else ()
+            version = _identity_version(objects, study)
+            return StudyResults(
+                identity=study.identity,
+                revision=shown.key.number,
+                newest_revision=study.newest.key.number,
+                state=study.newest.state,
+                hold_reason=study.newest.hold_reason,
+                number_of_instances=archive.catalogue.count_instances(tx, shown.key),
+                completeness_rule=shown.rule,
+                readings=tuple(self._reading(tx, one, shown, version) for one in readings),
+                objects=tuple(_object(made) for made in objects if made.checked_at is not None),
+            )
 
     def _shown(self, tx: Transaction, study: StudyRecord) -> RevisionRecord:
         records = self.archive.revisions.of(tx, study.study_key)
@@ -163,21 +187,26 @@ class Results:
         return records[-1]
 
     def _reading(
-        self,
-        reading: Reading,
-        instances: Mapping[InstanceKey, InstanceRecord],
-        revision: RevisionKey,
-        study: StudyRecord,
+        self, tx: Transaction, reading: Reading, shown: RevisionRecord, identity_version: int
     ) -> ResultReading:
-        uid = partial(result_uid, self.result_key, Side.CLINICAL, revision, study.identity_version)
+        uid = partial(result_uid, self.result_key, Side.CLINICAL, shown.key, identity_version)
         reasons = dict.fromkeys(one.reason for one in reading.evaluations if one.reason)
+        catalogue = self.archive.catalogue
+        originals = {
+            key: catalogue.instance(tx, key).instance
+            for key in {found.frame.instance_key for found in reading.findings}
+        }
         return ResultReading(
             algorithm=reading.algorithm,
             conclusion=reading.conclusion,
             number_evaluated=reading.evaluated,
             number_failed=reading.failed,
             findings=tuple(
-                _finding(found, instances, uid(reading.algorithm, "tracking", ordinal))
+                _finding(
+                    found,
+                    originals[found.frame.instance_key],
+                    uid(reading.algorithm, "tracking", ordinal),
+                )
                 for ordinal, found in enumerate(reading.findings, start=1)
             ),
             reasons=tuple(reasons),
@@ -193,17 +222,17 @@ class Models:
 
     def models(self) -> tuple[ModelCard, ...]:
         """Return all packages, those that are not loaded included."""
+        packages = self.registry.packages()
         try:
             states = {(s.name, s.version): s for s in self.reader.status().models}
-            away = ""
         except UnavailableError as error:
-            states, away = {}, error.message
-        cards = []
-        for package in self.registry.packages():
-            state = states.get((package.card.name, package.card.version))
-            reason = away or (state.reason if state else "the reader does not know it")
-            cards.append(_card(package, is_ready=bool(state and state.is_loaded), reason=reason))
-        return tuple(cards)
+            return tuple(_card(package, error.message) for package in packages)
+        return tuple(
+            _card(
+                package, _not_ready(package, states.get((package.card.name, package.card.version)))
+            )
+            for package in packages
+        )
 
 
 def _summary(record: StudyRecord) -> StudySummary:
@@ -220,10 +249,22 @@ def _summary(record: StudyRecord) -> StudySummary:
     )
 
 
-def _finding(
-    found: Finding, instances: Mapping[InstanceKey, InstanceRecord], tracking_uid: str
-) -> ResultFinding:
-    original = instances[found.frame.instance_key].instance
+def _identity_version(objects: Sequence[StoredObject], study: StudyRecord) -> int:
+    """Return under which identity the objects were made: their tracking UIDs depend on it."""
+    return max((made.identity_version for made in objects), default=study.identity_version)
+
+
+def _object(made: StoredObject) -> ResultObject:
+    return ResultObject(
+        kind=made.kind,
+        sop_class_uid=made.sop_class_uid,
+        series_instance_uid=made.series_instance_uid,
+        sop_instance_uid=made.sop_instance_uid,
+        created_at=made.created_at,
+    )
+
+
+def _finding(found: Finding, original: Instance, tracking_uid: str) -> ResultFinding:
     return ResultFinding(
         tracking_uid=tracking_uid,
         label=found.label,
@@ -238,7 +279,15 @@ def _finding(
     )
 
 
-def _card(package: ModelPackage, *, is_ready: bool, reason: str) -> ModelCard:
+def _not_ready(package: ModelPackage, state: ModelState | None) -> str:
+    """Return why a model is not ready; empty if it is."""
+    if state is None or state.digest != package.digest:
+        return "the reader does not have this package: restart all roles after a change"
+    return "" if state.is_loaded else "it is loaded when it is first asked for"
+
+
+def _card(package: ModelPackage, reason: str) -> ModelCard:
+    """Return the card of a model that is ready, unless there is a reason why it is not."""
     card = package.card
     accepts = card.accepts
     conditions: Sequence[tuple[str, Sequence[str]]] = (
@@ -258,8 +307,8 @@ def _card(package: ModelPackage, *, is_ready: bool, reason: str) -> ModelCard:
         intended_use=card.intended_use,
         training_data="; ".join(f"{data.name} ({data.terms})" for data in card.training_data),
         performance=tuple((one.metric, one.value) for one in card.performance),
-        is_ready=is_ready,
-        reason="" if is_ready else reason,
+        is_ready=not reason,
+        reason=reason,
     )
 
 

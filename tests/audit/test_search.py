@@ -7,7 +7,15 @@ import pytest
 
 from audit.errors import BrokenChainError
 from audit.records import RecordSealer
-from audit.search import AuditSearch, LoggedEvent, read_events, search
+from audit.search import (
+    SLACK,
+    AuditSearch,
+    LoggedEvent,
+    log_size,
+    position_before,
+    read_events,
+    search,
+)
 from audit.segments import Segment
 from audit.vocabulary import EventKind, Outcome
 from core.errors import SealError
@@ -77,3 +85,26 @@ def test_a_missing_segment_is_not_read_over(tmp_path: Path) -> None:
 
 def test_no_log_has_no_records(tmp_path: Path) -> None:
     assert list(read_events(tmp_path / "none", SEALER)) == []
+
+
+@pytest.mark.parametrize(("entries_per_segment", "size"), [(16, 160), (700, 1400)])
+def test_what_happened_long_before_is_not_opened_again(
+    tmp_path: Path, entries_per_segment: int, size: int
+) -> None:
+    """One record a minute; every tenth is half an hour older than its neighbours."""
+    site = Installation(tmp_path, entries_per_segment, checkpoint_every_events=size)
+    moments = [NOON + timedelta(minutes=n - 30 * (n % 10 == 0)) for n in range(size)]
+    with site.keeper() as keeper:
+        keeper.append(
+            [SEALER.seal(EVENTS["accessed"](stamp(n + 1, at))) for n, at in enumerate(moments)]
+        )
+    assert log_size(site.folder) == size
+    for wanted in (0, 50, 99, 100, 111, size - 1):
+        start = position_before(site.folder, SEALER, moments[wanted])
+        assert all(at < moments[wanted] for at in moments[:start])
+    assert position_before(site.folder, SEALER, moments[-1] + SLACK) >= size - 512
+
+
+def test_no_log_begins_at_its_beginning(tmp_path: Path) -> None:
+    assert position_before(tmp_path / "none", SEALER, NOON) == 0
+    assert log_size(tmp_path / "none") == 0
