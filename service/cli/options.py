@@ -76,7 +76,11 @@ def to_json(value: object) -> str:
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = ""
 ) -> None:
-    """Print rows under their columns; only a terminal wraps them."""
+    """Print rows under their columns, "none" if there are none; only a terminal wraps them."""
+    rows = list(rows)
+    if not rows:
+        say("none")
+        return
     from rich.console import Console
     from rich.table import Table
 

@@ -171,10 +171,11 @@ def _print_study(found: "StudyView") -> None:
             for r in shown["readings"]
         ),
     )
-    print_table(
-        ("finding", "score", "frame", "x1, y1, x2, y2", "instance"),
-        (_finding_row(finding) for r in shown["readings"] for finding in r["findings"]),
-    )
+    findings = [finding for reading in shown["readings"] for finding in reading["findings"]]
+    if findings:
+        columns = ("finding", "score", "frame", "x1, y1, x2, y2", "instance")
+        say()
+        print_table(columns, map(_finding_row, findings))
     say("\ndeliveries")
     print_table(
         ("destination", "kind", "state", "attempts", "next attempt", "outcome"),
