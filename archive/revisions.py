@@ -327,6 +327,18 @@ class Revisions:
         )
         return attempt
 
+    def submit_anew(self, tx: Transaction, record: RevisionRecord, *, at: datetime) -> bool:
+        """Count one more attempt of a scheduled revision whose last one came to nothing.
+
+        Returns False if the revision is somewhere else by now.
+        """
+        tx.lock(record.key.study_key)
+        now = self.get(tx, record.key)
+        if (now.state, now.attempt) != (RevisionState.SCHEDULED, record.attempt):
+            return False
+        self._set(tx, record.key, attempt=record.attempt + 1, updated_at=at)
+        return True
+
     def _set(self, tx: Transaction, key: RevisionKey, **values: Any) -> None:  # noqa: ANN401
         tx.execute(
             update(table)

@@ -17,6 +17,7 @@ from core.model import RevisionKey
 from core.states import RevisionState
 from service.completeness_settings import CompletenessRule, CompletenessSettings
 from service.reception import AuditTrail
+from service.trail import identity_of
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class Completeness:
             state = archive.revisions.close(tx, key, rule=outlook.rule, at=now)
             entry = JourneyEntry(now, key.number, "complete", state.value.lower(), outlook.rule)
             archive.journey.note(tx, key, entry)
-            identity = archive.catalogue.study(tx, key.study_key).identity
+            identity = identity_of(archive, tx, key.study_key)
             sealed = self.trail.decided(
                 Decision.COMPLETENESS_CLOSED, key, identity, rule=outlook.rule
             )

@@ -10,6 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,6 +33,17 @@ _UNFINISHED = frozenset({"PENDING", "ENQUEUED", "DELAYED"})
 _STEP_POLL_S = 0.2
 _APPLICATION_VERSION = "1"
 """Raised when the order of the steps changes, so that an old workflow is never replayed wrongly."""
+
+
+class Progress(StrEnum):
+    """Where a workflow is."""
+
+    UNKNOWN = "unknown"
+    """It was never submitted, or the workflows were lost."""
+    RUNNING = "running"
+    """Or waiting for its turn."""
+    ENDED = "ended"
+    """In whatever way."""
 
 
 class StepTimeoutError(UnavailableError):
@@ -123,7 +135,7 @@ class Engine:
         """Queue the attempt that is due at a moment; to repeat a call changes nothing."""
         assert self._delivery is not None
         delay_s = (due - now).total_seconds()
-        name = f"{revision}.{destination}.{due.timestamp():.6f}"
+        name = _delivery_workflow(revision, destination, due)
         options = SetEnqueueOptions(
             priority=ROUTINE,
             queue_partition_key=destination,
@@ -132,10 +144,15 @@ class Engine:
         with SetWorkflowID(name), options:
             DBOS.enqueue_workflow(DELIVERIES, self._delivery, str(revision), destination)
 
-    def has_ended(self, revision: RevisionKey, *, attempt: int) -> bool:
-        """Whether the pipeline of an attempt came to an end, in whatever way."""
-        status = DBOS.get_workflow_status(_study_workflow(revision, attempt))
-        return status is not None and status.status not in _UNFINISHED
+    def progress(self, revision: RevisionKey, *, attempt: int) -> Progress:
+        """Return where the pipeline of an attempt is."""
+        return _progress(_study_workflow(revision, attempt))
+
+    def delivery_progress(
+        self, revision: RevisionKey, destination: str, *, due: datetime
+    ) -> Progress:
+        """Return where the attempt that is due at a moment is."""
+        return _progress(_delivery_workflow(revision, destination, due))
 
     def _register(self) -> None:
         # DBOS marks the function itself, so it takes no bound method.
@@ -164,12 +181,17 @@ class Engine:
 
     def _run_delivery(self, revision_text: str, destination: str) -> None:
         revision = RevisionKey.parse(revision_text)
-        due = DBOS.run_step(
-            {"name": "attempt", **self._retries()},
-            _bounded(self._deliverer.attempt, self._settings.step_limit_s),
-            revision,
-            destination,
-        )
+        try:
+            due = DBOS.run_step(
+                {"name": "attempt", **self._retries()},
+                _bounded(self._deliverer.attempt, self._settings.step_limit_s),
+                revision,
+                destination,
+            )
+        except (ServiceError, dbos_error.DBOSMaxStepRetriesExceeded) as error:
+            last = error if isinstance(error, ServiceError) else _last_cause(error)
+            log.error("delivery of %s to %s: %s", revision, destination, last)  # noqa: TRY400
+            return  # the sweep finds the rows unfinished, and plans the next attempt
         if due is not None:
             self.submit_delivery(revision, destination, due=due, now=self._clock())
 
@@ -209,6 +231,17 @@ class _DurableSteps:
 
 def _study_workflow(revision: RevisionKey, attempt: int) -> str:
     return str(revision) if attempt <= 1 else f"{revision}.{attempt}"
+
+
+def _delivery_workflow(revision: RevisionKey, destination: str, due: datetime) -> str:
+    return f"{revision}.{destination}.{due.timestamp():.6f}"
+
+
+def _progress(workflow: str) -> Progress:
+    status = DBOS.get_workflow_status(workflow)
+    if status is None:
+        return Progress.UNKNOWN
+    return Progress.RUNNING if status.status in _UNFINISHED else Progress.ENDED
 
 
 def _retries(attempts: int) -> StepOptions:

@@ -6,21 +6,25 @@ to submit it twice changes nothing.
 
 import logging
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from archive.archive import Archive
+from archive.database import Transaction
+from archive.revisions import RevisionRecord
 from core.clock import Clock
-from core.errors import CorruptionError
-from core.model import RevisionKey
+from core.errors import CorruptionError, ForgottenError
+from core.model import RevisionKey, StudyKey
 from core.states import RevisionState
 from service.completeness import Completeness, OpenAssociations
-from service.engine import Engine, Failures
+from service.delivery import Delivery
+from service.engine import Engine, Failures, Progress
 from service.transfers import Transfers
 
 log = logging.getLogger(__name__)
 
 _REMEMBERED = 10_000
 STUCK_CHECK_S = 5.0
+LONGEST_WAIT_S = 900.0
 
 
 @dataclass
@@ -33,6 +37,7 @@ class Sweep:
     associations: OpenAssociations
     transfers: Transfers
     failures: Failures
+    deliveries: Delivery
     stat_peers: frozenset[str]
     clock: Clock
     _submitted: set[str] = field(default_factory=set)
@@ -44,23 +49,36 @@ class Sweep:
         self._submit_studies()
         self._submit_deliveries()
         self.transfers.report_lost(self.associations)
-        self._end_stuck()
+        self._free_stuck()
 
     def _submit_studies(self) -> None:
         with self.archive.snapshot() as tx:
             ready = [
-                (record, self.archive.catalogue.study(tx, record.key.study_key).peer_name)
+                (record, self._is_stat(tx, record.key.study_key))
                 for record in self.archive.revisions.ready(tx)
                 if f"{record.key} {record.attempt}" not in self._submitted
             ]
-        for record, peer_name in ready:
-            self.engine.submit(
-                record.key, attempt=record.attempt, stat=peer_name in self.stat_peers
-            )
+        for record, is_stat in ready:
+            self.engine.submit(record.key, attempt=record.attempt, stat=is_stat)
             self._remember(f"{record.key} {record.attempt}")
 
+    def _is_stat(self, tx: Transaction, study_key: StudyKey) -> bool:
+        try:
+            return self.archive.catalogue.study(tx, study_key).peer_name in self.stat_peers
+        except (CorruptionError, ForgottenError):  # the first step says so, and ends it
+            return False
+
     def _submit_deliveries(self) -> None:
-        archive, now = self.archive, self.clock()
+        now = self.clock()
+        for revision, destination, due in self._waiting():
+            name = f"{revision} {destination} {due.isoformat()}"
+            if name not in self._submitted:
+                self.engine.submit_delivery(revision, destination, due=due, now=now)
+                self._remember(name)
+
+    def _waiting(self) -> list[tuple[RevisionKey, str, datetime]]:
+        """Return what is on its way where, and when its next attempt is due."""
+        archive = self.archive
         with archive.snapshot() as tx:
             waiting: list[tuple[RevisionKey, str, datetime]] = []
             for revision, destination in archive.deliveries.unfinished(tx):
@@ -70,34 +88,66 @@ class Sweep:
                 ]
                 if moments:
                     waiting.append((revision, destination, min(moments)))
-        for revision, destination, due in waiting:
-            name = f"{revision} {destination} {due.isoformat()}"
-            if name not in self._submitted:
-                self.engine.submit_delivery(revision, destination, due=due, now=now)
-                self._remember(name)
+        return waiting
 
-    def _end_stuck(self) -> None:
-        """End revisions whose workflow is over though they are in progress.
-
-        That is one that killed its worker again and again, so that the engine no longer tries.
-        """
+    def _free_stuck(self) -> None:
+        """Take up, or end, what waits for a workflow that is over or was lost."""
         now = self.clock()
         last = self._looked_for_stuck
-        if last is not None and (now - last).total_seconds() < STUCK_CHECK_S:
+        if last is not None and abs((now - last).total_seconds()) < STUCK_CHECK_S:
             return
         self._looked_for_stuck = now
         with self.archive.snapshot() as tx:
+            scheduled = self.archive.revisions.in_state(tx, RevisionState.SCHEDULED)
             running = self.archive.revisions.in_state(tx, RevisionState.IN_PROGRESS)
+        for record in scheduled:
+            self._free_scheduled(record, now)
         for record in running:
-            quiet_s = (now - record.updated_at).total_seconds()
-            if quiet_s > STUCK_CHECK_S and self.engine.has_ended(
-                record.key, attempt=record.attempt
-            ):
-                log.error("study %s ended without a result", record.key)
-                error = CorruptionError("processing ended without a result, again and again")
-                self.failures.give_up(record.key, error)
+            self._free_running(record, now)
+        self._free_deliveries()
+
+    def _free_scheduled(self, record: RevisionRecord, now: datetime) -> None:
+        """Submit a revision anew whose work could not even begin, less and less often."""
+        wait_s = min(STUCK_CHECK_S * 2**record.attempt, LONGEST_WAIT_S)
+        if _quiet_s(record, now) <= wait_s or self._progress(record) is not Progress.ENDED:
+            return
+        with self.archive.transaction() as tx:
+            if self.archive.revisions.submit_anew(tx, record, at=now):
+                log.error("study %s could not begin; it is submitted anew", record.key)
+
+    def _free_running(self, record: RevisionRecord, now: datetime) -> None:
+        """End a revision that killed its worker again and again; the engine no longer tries."""
+        if _quiet_s(record, now) <= STUCK_CHECK_S:
+            return
+        progress = self._progress(record)
+        if progress is Progress.ENDED:
+            log.error("study %s ended without a result", record.key)
+            error = CorruptionError("processing ended without a result, again and again")
+            self.failures.give_up(record.key, error)
+        elif progress is Progress.UNKNOWN:
+            log.error("the workflow of study %s was lost; it is submitted anew", record.key)
+            self.engine.submit(record.key, attempt=record.attempt)
+
+    def _free_deliveries(self) -> None:
+        """Plan the next attempt of deliveries whose last one ended without a word."""
+        overdue = self.clock() - timedelta(seconds=STUCK_CHECK_S)
+        for revision, destination, due in self._waiting():
+            if due > overdue:
+                continue
+            progress = self.engine.delivery_progress(revision, destination, due=due)
+            # Looked up after the rows: if the attempt ended well, they say something else by now.
+            if progress is Progress.ENDED and (revision, destination, due) in self._waiting():
+                self.deliveries.broke_off(revision, destination)
+
+    def _progress(self, record: RevisionRecord) -> Progress:
+        return self.engine.progress(record.key, attempt=record.attempt)
 
     def _remember(self, name: str) -> None:
         if len(self._submitted) >= _REMEMBERED:
             self._submitted.clear()
         self._submitted.add(name)
+
+
+def _quiet_s(record: RevisionRecord, now: datetime) -> float:
+    """Return for how long a revision has not changed; a clock that was set back says nothing."""
+    return abs((now - record.updated_at).total_seconds())

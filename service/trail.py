@@ -4,9 +4,12 @@ Whatever touches patient data says so here, in one line; the outbox record goes
 into the transaction of what it records.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from archive.archive import Archive
+from archive.database import Transaction
 from audit import triggers
 from audit.events import AuditEvent, Participant, Stamp, Stamper, repeatable_id
 from audit.parties import (
@@ -22,7 +25,10 @@ from audit.parties import (
 from audit.records import RecordSealer, SealedRecord
 from audit.vocabulary import Action, Alert, Decision, Outcome
 from core.clock import Clock
-from core.model import Instance, RemoteAE, RevisionKey, StudyIdentity
+from core.errors import CorruptionError, ForgottenError
+from core.model import Instance, RemoteAE, RevisionKey, StudyIdentity, StudyKey
+
+log = logging.getLogger(__name__)
 
 VERIFICATION = "1.2.840.10008.1.1"
 """SOP Class UID of C-ECHO. Source: PS3.4 Annex A."""
@@ -218,3 +224,15 @@ class Trail:
         """Say that this process started or stopped (110100)."""
         make = triggers.application_started if started else triggers.application_stopped
         return self.seal(make(self.stamp(), self.ours))
+
+
+def identity_of(archive: Archive, tx: Transaction, study_key: StudyKey) -> StudyIdentity:
+    """Return whose study it is; nobody's if that cannot be opened any more.
+
+    A study whose key is lost must still be able to end, and must hold up no other.
+    """
+    try:
+        return archive.catalogue.study(tx, study_key).identity
+    except (CorruptionError, ForgottenError) as error:
+        log.error("study %s: its identity cannot be opened: %s", study_key, error)  # noqa: TRY400
+        return UNKNOWN_STUDY

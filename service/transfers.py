@@ -1,14 +1,18 @@
 """What associations brought, for the audit log: told at their end, or after a crash."""
 
+import logging
 from dataclasses import dataclass
 
 from archive.archive import Archive
 from archive.database import Transaction
+from audit.vocabulary import Alert
 from core.clock import Clock
-from core.errors import ServiceError
+from core.errors import CorruptionError, ForgottenError, ServiceError
 from dicom_node.ports import AssociationOrigin, Ending, IncomingObject, Refusal
 from service.completeness import OpenAssociations
 from service.trail import Trail, Transfer
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,21 @@ class Transfers:
         with self.archive.snapshot() as tx:
             lost = associations.lost(tx, self.clock())
         for association_id in lost:
-            with self.archive.transaction() as tx:
-                self.report(tx, association_id, Ending.LOST.value)
+            try:
+                with self.archive.transaction() as tx:
+                    self.report(tx, association_id, Ending.LOST.value)
+            except (CorruptionError, ForgottenError) as error:
+                self._give_up(association_id, error)
         return len(lost)
+
+    def _give_up(self, association_id: str, error: ServiceError) -> None:
+        """Say in the audit log, once, that the transfer of an association cannot be told."""
+        text = f"the transfer of association {association_id} cannot be told: {error.message}"
+        log.error("%s", text)
+        record = self.trail.alert(Alert.SECURITY_CONFIGURATION, text)
+        with self.archive.transaction() as tx:
+            self.archive.outbox.add(tx, record.event_id, record.sealed, at=self.clock())
+            self.archive.arrivals.mark_reported(tx, association_id, at=self.clock())
 
 
 @dataclass(frozen=True)

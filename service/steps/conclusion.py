@@ -9,6 +9,7 @@ from core.model import RevisionKey
 from core.states import HoldReason, RevisionState
 from results.errors import BorderError, NotEncodableError
 from service.steps.subject import Subject, Tools
+from service.trail import identity_of
 
 HOLDS: dict[type[ServiceError], HoldReason] = {
     NotEncodableError: HoldReason.NOT_ENCODABLE,
@@ -53,12 +54,15 @@ class Conclude:
     def give_up(self, revision: RevisionKey, error: ServiceError) -> None:
         """Record why the revision failed or is held; what a person decided meanwhile stands."""
         tools, archive = self.tools, self.tools.archive
-        subject, now = tools.subject(revision), tools.clock()
-        if subject.record.state is not RevisionState.IN_PROGRESS:
+        now = tools.clock()
+        with archive.snapshot() as tx:
+            record = archive.revisions.get(tx, revision)
+            identity = identity_of(archive, tx, revision.study_key)
+        if record.state is not RevisionState.IN_PROGRESS:
             return
         hold = HOLDS.get(type(error))
         decision = Decision.FAILED if hold is None else Decision.HELD
-        event = tools.trail.decided(decision, revision, subject.study.identity, rule=error.message)
+        event = tools.trail.decided(decision, revision, identity, rule=error.message)
         with archive.transaction() as tx:
             if hold is None:
                 archive.revisions.move(

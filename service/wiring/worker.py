@@ -99,7 +99,7 @@ def _work(foundation: Foundation, decoder: Decoder, stopping: threading.Event) -
         clock=foundation.clock,
     )
     engine.launch()
-    sweep = build_sweep(foundation, engine, conclude)
+    sweep = build_sweep(foundation, engine, conclude, delivery)
     threads = [
         _repeat("sequencer", sequencer.run_once, SEQUENCE_INTERVAL_S, stopping),
         _repeat("sweep", sweep.run_once, settings.completeness.check_interval_s, stopping),
@@ -114,7 +114,9 @@ def _work(foundation: Foundation, decoder: Decoder, stopping: threading.Event) -
     sequencer.close()
 
 
-def build_sweep(foundation: Foundation, engine: Engine, failures: Conclude) -> Sweep:
+def build_sweep(
+    foundation: Foundation, engine: Engine, failures: Conclude, delivery: Delivery
+) -> Sweep:
     """Return the sweep of an opened installation."""
     settings = foundation.installation.settings
     archive, trail = foundation.archive, foundation.trail
@@ -125,6 +127,7 @@ def build_sweep(foundation: Foundation, engine: Engine, failures: Conclude) -> S
         associations=OpenAssociations(archive, settings.completeness.association_lease_s),
         transfers=Transfers(archive, trail, foundation.clock),
         failures=failures,
+        deliveries=delivery,
         stat_peers=frozenset(
             peer.name for peer in settings.dicom_node.peers if peer.priority is Priority.STAT
         ),

@@ -52,6 +52,11 @@ class House:
 
     def take(self, *datasets: FileDataset) -> RevisionKey:
         """Take custody of instances of one study, and close its revision."""
+        self.receive(*datasets)
+        return self.close(datasets[0])
+
+    def receive(self, *datasets: FileDataset) -> RevisionKey:
+        """Take custody of instances of one study; return its newest revision."""
         intake = Intake(
             archive=self.foundation.archive,
             trail=self.foundation.trail,
@@ -69,16 +74,21 @@ class House:
             receiver = intake.begin(AssociationOrigin("association", PEER), incoming)
             receiver.write(encoded(dataset))
             receiver.commit()
-        return self.close(datasets[0])
+        return self.newest(datasets[0])
 
     def close(self, dataset: FileDataset) -> RevisionKey:
         """Close the open revision of a study."""
-        archive = self.foundation.archive
+        archive, newest = self.foundation.archive, self.newest(dataset)
         with archive.transaction() as tx:
-            key = archive.catalogue.locate(tx, str(dataset.StudyInstanceUID))
-            newest = archive.revisions.newest(tx, key).key
             archive.revisions.close(tx, newest, rule="a test said so", at=utc_now())
         return newest
+
+    def newest(self, dataset: FileDataset) -> RevisionKey:
+        """Return the newest revision of a study."""
+        archive = self.foundation.archive
+        with archive.snapshot() as tx:
+            key = archive.catalogue.locate(tx, str(dataset.StudyInstanceUID))
+            return archive.revisions.newest(tx, key).key
 
     def process(self, revision: RevisionKey) -> None:
         """Run the five steps."""
