@@ -20,7 +20,6 @@ from service.foundation import Foundation
 
 MOST_OPENED = 10_000
 """Records that one page opens: a second or two."""
-_WAITING_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,8 @@ class LogReader:
 
     foundation: Foundation
     most_opened: int = MOST_OPENED
+    waiting_at_once: int = 1000
+    """Records of the outbox that are held at a time."""
 
     def search(self, query: AuditQuery) -> AuditPage:
         """Return one page, oldest first."""
@@ -80,7 +81,7 @@ class LogReader:
                 if walk.is_to_show(record.event_id, None):
                     sealed = SealedRecord(record.event_id, record.sealed)
                     yield place, LoggedEvent(None, sealer.open(sealed))
-            if len(waiting) < _WAITING_AT_ONCE:
+            if len(waiting) < self.waiting_at_once:
                 return walk.end()
             waiting = self._waiting(waiting[-1].sequence)
 
@@ -88,7 +89,7 @@ class LogReader:
         """Return what waits. Asked before the log is read, so that nothing is missed between."""
         archive = self.foundation.archive
         with archive.snapshot() as tx:
-            return archive.outbox.pending(tx, _WAITING_AT_ONCE, after=sequence)
+            return archive.outbox.pending(tx, self.waiting_at_once, after=sequence)
 
 
 @dataclass
