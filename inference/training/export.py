@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import InputError, ServiceError
+from core.errors import CorruptionError, InputError
 from inference.training.runtime import load_checked, prepare_runtime
 
 OPSET = 17
@@ -17,7 +17,7 @@ PARITY = 1e-3
 """Largest difference to torch that we accept: pixels of a box, and score."""
 
 
-class ExportError(ServiceError):
+class ExportError(CorruptionError):
     """The exported weights do not say what the checkpoint says."""
 
 

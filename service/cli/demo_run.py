@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 
 from core.clock import utc_now
-from core.errors import InputError, ServiceError
+from core.errors import InputError, UnavailableError
 from core.findings import Box
 from dicom_node.association import Destination
 from dicom_node.part10 import from_part10
@@ -53,7 +53,7 @@ POLL_S = 0.5
 SR = "1.2.840.10008.5.1.4.1.1.88."
 
 
-class DemoError(ServiceError):
+class DemoError(UnavailableError):
     """A stage of the demo did not come to its end."""
 
 

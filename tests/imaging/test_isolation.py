@@ -14,16 +14,29 @@ from imaging.errors import DecoderCrashError, DecoderTimeoutError, PixelBudgetEr
 from imaging.facts import DecoderLimits
 from tests.imaging.objects import colour_object, hungry_object, multiframe_object
 
+_OTHERS: set[int] = set()
+"""Processes that earlier tests left to end by themselves."""
+
+
+@pytest.fixture(autouse=True)
+def _others() -> None:
+    _OTHERS.clear()
+    _OTHERS.update(process.pid for process in psutil.Process().children())
+
 
 @pytest.fixture
-def decoder() -> Iterator[Decoder]:
+def decoder(_others: None) -> Iterator[Decoder]:
     with Decoder(DecoderLimits(deadline_s=2, children=1), wait_s=0.2) as own:
         own.warm()
         yield own
 
 
+def children() -> list[psutil.Process]:
+    return [process for process in psutil.Process().children() if process.pid not in _OTHERS]
+
+
 def nursery() -> psutil.Process:
-    (process,) = psutil.Process().children()
+    (process,) = children()
     return process
 
 
@@ -141,11 +154,11 @@ def test_children_end_with_their_decoder(decoder: Decoder) -> None:
 def test_idle_children_give_their_memory_back() -> None:
     with Decoder(DecoderLimits(idle_s=0.3)) as decoder:
         assert_serves(decoder)
-        assert psutil.Process().children()
+        assert children()
         deadline = time.monotonic() + 5
-        while psutil.Process().children() and time.monotonic() < deadline:
+        while children() and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert psutil.Process().children() == []
+        assert children() == []
         assert_serves(decoder)
 
 

@@ -1,7 +1,6 @@
 """The reader over its socket: studies and pictures, trouble, and its end."""
 
 import io
-import json
 import os
 import socket
 import subprocess
@@ -21,6 +20,7 @@ from PIL import Image
 from core.errors import CapacityError, ConfigurationError, InputError, MalformedInstanceError
 from core.findings import Outcome
 from core.model import InstanceKey
+from core.records import dump_record
 from imaging.wire import Channel
 from inference.client import ReaderClient
 from inference.errors import (
@@ -29,7 +29,7 @@ from inference.errors import (
     ReaderUnavailableError,
     UnknownModelError,
 )
-from inference.protocol import raise_refusal, refusal
+from inference.protocol import Orders, raise_refusal, refusal
 from inference.reader import EXIT_STUCK, Reader
 from inference.requests import ModelOrder, Skipped, StudyInstance
 from inference.settings import InferenceSettings, ModelRule
@@ -175,7 +175,7 @@ def hold(served: Served) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(str(served.path))
     channel = Channel(connection)
-    channel.send({"ask": "study"}, json.dumps({"type": "Orders", "orders": []}).encode())
+    channel.send({"ask": "study"}, dump_record(Orders(())))
     assert channel.receive(timeout_s=5)[0] == {"ok": True}
     return connection
 
