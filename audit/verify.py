@@ -243,15 +243,18 @@ class _Findings:
     def _agrees(self, checkpoint: Checkpoint) -> bool:
         return self.walk.roots.get(checkpoint.size) == checkpoint.root
 
-    def proven(self) -> Checkpoint | None:
-        """Return the largest checkpoint that holds.
+    def _trusted(self) -> tuple[Checkpoint, ...]:
+        """Return the checkpoints that say something about this log.
 
-        If one from outside does not hold, the log's own ones prove nothing: who made this log
-        had its key.
+        If one from outside does not hold, the log's own ones say nothing: who made this log may
+        have had its key, and signed where it suited him.
         """
         is_contradicted = not all(map(self._agrees, self.outside))
-        trusted = self.outside if is_contradicted else (*self.inside, *self.outside)
-        holding = filter(self._agrees, trusted)
+        return self.outside if is_contradicted else (*self.inside, *self.outside)
+
+    def proven(self) -> Checkpoint | None:
+        """Return the largest checkpoint that holds."""
+        holding = filter(self._agrees, self._trusted())
         return max(holding, key=lambda c: (c.size, c.time), default=None)
 
     def disagreeing(self, checkpoints: Iterable[Checkpoint]) -> Iterator[str]:
@@ -265,6 +268,8 @@ class _Findings:
     def strangers(self) -> Iterator[str]:
         """Say which outside checkpoints are of another log."""
         own = {checkpoint.origin for checkpoint in self.inside}
+        if not own:
+            return  # nothing says whose log it is
         for origin in sorted({checkpoint.origin for checkpoint in self.outside} - own):
             yield f"a checkpoint is of {origin}, which is not this log"
 
@@ -281,7 +286,7 @@ class _Findings:
 
     def first_bad(self) -> BadPlace | None:
         """Return where the log stops being what was signed, as exactly as can be told."""
-        signed = (*self.inside, *self.outside)
+        signed = self._trusted()
         bad = sorted(c.size for c in signed if not self._agrees(c))
         at = self.walk.first_differing
         if at is not None and self._is_told_by_notes(at, signed):

@@ -1,0 +1,61 @@
+"""The auditor's questions: what a falsified log says of itself, and where it says it begins."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from audit.checkpoint import Checkpoint
+from audit.segments import CHECKPOINTS
+from audit.verify import Report, verify
+from tests.audit import builders
+from tests.audit.builders import NOON, Installation, records
+
+SIZE = 40
+REMOVED = 10
+
+
+def report(site: Installation, outside: Sequence[Checkpoint] = ()) -> Report:
+    return verify(site.folder, builders.PUBLIC_KEY, now=NOON, outside=outside)
+
+
+def test_checkpoints_of_a_key_thief_do_not_shift_the_blame(tmp_path: Path) -> None:
+    """Made anew without one record, and signed more often than the true log was."""
+    written = records(range(SIZE))
+    with Installation(tmp_path).keeper() as keeper:
+        keeper.append(written)
+    kept = Installation(tmp_path).kept_outside()
+    shutil.rmtree(tmp_path)
+    tmp_path.mkdir()
+    with Installation(tmp_path, checkpoint_every_events=1).keeper() as keeper:
+        keeper.append([*written[:REMOVED], *written[REMOVED + 1 :]])
+
+    found = report(Installation(tmp_path), kept)
+
+    assert found.first_bad is not None
+    assert found.first_bad.first <= REMOVED < found.first_bad.before
+
+
+def test_a_log_begun_anew_is_bad_from_its_first_entry(tmp_path: Path) -> None:
+    """The folder was removed; whoever came next began another and signed it."""
+    kept = Installation(tmp_path).fill(SIZE).kept_outside()
+    shutil.rmtree(tmp_path)
+    tmp_path.mkdir()
+    with Installation(tmp_path).keeper() as keeper:
+        keeper.append(records([SIZE]))
+
+    found = report(Installation(tmp_path), kept)
+
+    assert found.proven_size == 0
+    assert found.first_bad is not None
+    assert found.first_bad.first == 0
+
+
+def test_a_log_that_lost_its_checkpoints_does_not_disown_those_kept_outside(tmp_path: Path) -> None:
+    site = Installation(tmp_path).fill(SIZE)
+    kept = site.kept_outside()
+    (site.folder / CHECKPOINTS).unlink()
+
+    found = report(site, kept)
+
+    assert [step.number for step in found.steps if step.faults] == [1]
+    assert found.proven_size == SIZE
