@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -31,10 +31,28 @@ DURABILITY = (
     "sendmsg",
 )
 
+CONTENTS = (
+    "read",
+    "recvfrom",
+    "recvmsg",
+    "write",
+    "writev",
+    "pwrite64",
+    "pwritev",
+    "execve",
+    "clone",
+    "clone3",
+    "fork",
+    "vfork",
+)
+"""What tells who got which bytes from whom, and who wrote which bytes where."""
+
 _NAMINGS = frozenset({"rename", "renameat", "renameat2", "link", "linkat"})
 _SYNCS = frozenset({"fsync", "fdatasync"})
 _WRITES = frozenset({"write", "pwrite64"})
 _SENDS = frozenset({"write", "sendto", "sendmsg"})
+_RECEIVES = frozenset({"read", "recvfrom", "recvmsg"})
+_STARTS = frozenset({"clone", "clone3", "fork", "vfork"})
 
 _LINE = re.compile(r"(\d+) +(.*)")
 _WHOLE = re.compile(r"(\w+)\((.*)\) += (-?\d+|\?)(.*)")
@@ -43,6 +61,8 @@ _RESUMED = re.compile(r"<\.\.\. (\w+) resumed>(.*)")
 _STRING = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 _DESCRIPTOR = re.compile(r"^-?\w+<([^>]*?)(?:>|$)")
 _OPENED = re.compile(r"<((?:\\x[0-9a-f]{2})+)>")
+
+_ROLE = re.compile(rb"service\.wiring(dicom|api|worker|reader)")
 
 _RESPONSE = bytes.fromhex("00000001 02000000 0180")
 """Command Field (0000,0100) of a C-STORE-RSP. Source: PS3.7 Table 9.3-2."""
@@ -159,6 +179,50 @@ def _decoded(text: str) -> bytes:
     return head.encode() + b"".join(
         bytes.fromhex(piece[:2]) + piece[2:].encode() for piece in pieces
     )
+
+
+def role_of_each_thread(calls: Sequence[Call], running: Mapping[int, str]) -> dict[int, str]:
+    """Return the role that each thread of a recording belongs to.
+
+    Parameters
+    ----------
+    running
+        The roles of the threads that were there when the recording began.
+    """
+    parents = {call.result: call.thread for call in calls if call.name in _STARTS}
+    roles = dict(running)
+    for call in calls:
+        started = _ROLE.search(call.data) if call.name == "execve" and call.succeeded else None
+        if started is not None:
+            roles[call.thread] = started[1].decode()
+    for thread in {call.thread for call in calls}:
+        ancestor: int | None = thread
+        while ancestor is not None and ancestor not in roles:
+            ancestor = parents.get(ancestor)
+        roles[thread] = "" if ancestor is None else roles[ancestor]
+    return roles
+
+
+def received(calls: Iterable[Call], threads: Container[int]) -> dict[str, bytes]:
+    """Return what these threads got from others, by the socket or pipe that it came through."""
+    return _joined(
+        call
+        for call in calls
+        if call.name in _RECEIVES and call.thread in threads and not call.path.startswith("/")
+    )
+
+
+def written(calls: Iterable[Call]) -> dict[str, bytes]:
+    """Return what was written to files, by their paths; unlinked ones included."""
+    names = _WRITES | {"writev", "pwritev"}
+    return _joined(call for call in calls if call.name in names and call.path.startswith("/"))
+
+
+def _joined(calls: Iterable[Call]) -> dict[str, bytes]:
+    streams: dict[str, bytearray] = {}
+    for call in calls:
+        streams.setdefault(call.path, bytearray()).extend(call.data)
+    return {name: bytes(data) for name, data in streams.items()}
 
 
 def stored_responses(calls: Sequence[Call]) -> list[Call]:
