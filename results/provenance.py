@@ -1,5 +1,6 @@
 """Where a result comes from: its source instances, its algorithm, its equipment, its UIDs."""
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from pydicom.uid import UID
 from core.clock import format_da, format_tm
 from core.findings import Algorithm, Box, Finding, Reading
 from core.model import InstanceKey, RevisionKey
+from core.records import dump_record
 from core.uids import keyed_uid
 from results.errors import NotEncodableError
 from results.patient_study import KEYWORDS
@@ -209,7 +211,7 @@ class ResultContext:
     settings: ResultsSettings = field(default_factory=ResultsSettings)
 
     def uid(self, algorithm: Algorithm, kind: str, ordinal: int) -> str:
-        """Return the one UID of a series, instance or tracked finding of this result."""
+        """Return the one UID of a series or a tracked finding of this result."""
         return result_uid(
             self.result_key,
             self.side,
@@ -219,6 +221,13 @@ class ResultContext:
             kind,
             ordinal,
         )
+
+    def instance_uid(self, reading: Reading, kind: str, ordinal: int) -> str:
+        """Return the UID of one instance, which another answer of the same model does not share.
+
+        A rerun may see what the first run could not; its report must not pass for the old one.
+        """
+        return self.uid(reading.algorithm, f"{kind} {_answer(reading)}", ordinal)
 
     def series_number(self, offset: int) -> int:
         """Return the Series Number of a kind of results of this revision."""
@@ -345,6 +354,15 @@ def _numbers(finding: Finding) -> Iterator[float]:
 def _configuration(algorithm: Algorithm) -> str:
     """Return the effective configuration in a form that differs if anything of it does."""
     return json.dumps([algorithm.parameters, algorithm.threshold, algorithm.labels])
+
+
+def _answer(reading: Reading) -> str:
+    """Return a digest of what a reading says, rounded: arithmetic may differ in the last places."""
+    said = json.loads(
+        dump_record((reading.findings, reading.evaluations)),
+        parse_float=lambda number: f"{float(number):.3g}",
+    )
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
 def _integer(header: Dataset, keyword: str) -> int | None:

@@ -153,7 +153,7 @@ class _Capture:
             study_instance_uid=str(self.sources.first.header.StudyInstanceUID),
             series_instance_uid=self.context.uid(algorithm, "SC series", 1),
             series_number=self.context.series_number(SERIES_OFFSET),
-            sop_instance_uid=self.context.uid(algorithm, "SC", self.ordinal),
+            sop_instance_uid=self.context.instance_uid(self.reading, "SC", self.ordinal),
             instance_number=self.ordinal,
             manufacturer=MANUFACTURER,
             patient_birth_date="",

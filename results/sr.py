@@ -50,7 +50,7 @@ def encode_sr(
         report(reading, sources, context, notes),
         sources,
         series_uid=series_uid,
-        instance_uid=context.uid(algorithm, "SR", 1),
+        instance_uid=context.instance_uid(reading, "SR", 1),
         series_number=context.series_number(SERIES_OFFSET),
     )
     document.SeriesDescription = wording.series_description(algorithm)
