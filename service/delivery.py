@@ -133,8 +133,13 @@ class Delivery:
             self._ended(parcel.record, outcome, again)
             for parcel, outcome in zip(parcels, outcomes, strict=True)
         ]
-        failed = sum(one.state is not DeliveryState.COMPLETED for one in ended)
-        event = self.trail.sent(peer, attempt, study.identity, about, failed=failed)
+        arrived = [
+            instance
+            for instance, one in zip(about, ended, strict=True)
+            if one.state is DeliveryState.COMPLETED
+        ]
+        failed = len(ended) - len(arrived)
+        event = self.trail.sent(peer, attempt, study.identity, arrived, failed=failed)
         revision = parcels[0].record.revision
         with archive.transaction() as tx:
             for parcel, one in zip(parcels, ended, strict=True):

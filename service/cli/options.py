@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, is_dataclass
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 CONFIG_VARIABLE = "SECOND_READER_CONFIG"
 DEFAULT_CONFIG = Path("config.yaml")
+_LOGIN_UID = Path("/proc/self/loginuid")
+_NOBODY_LOGGED_IN = 2**32 - 1
 
 ConfigOption = Annotated[
     Path,
@@ -49,8 +52,27 @@ def installation(config: Path) -> "Installation":
 
 
 def operator() -> str:
-    """Name the person at the keyboard, for the audit log."""
-    return os.environ.get("SUDO_USER") or os.environ.get("USER") or f"uid {os.getuid()}"
+    """Name the person at the keyboard, for the audit log.
+
+    By the kernel, which knows who logged in even after `sudo`, and not by what the environment
+    says; only root, who can be anybody, is believed that.
+    """
+    uid = _login_uid()
+    if uid == 0 and (caller := os.environ.get("SUDO_USER")):
+        return caller
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+def _login_uid() -> int:
+    """Return who logged in; who this process is, where nobody did. Source: proc(5)."""
+    try:
+        uid = int(_LOGIN_UID.read_text())
+    except (OSError, ValueError):
+        return os.getuid()
+    return os.getuid() if uid == _NOBODY_LOGGED_IN else uid
 
 
 def say(text: str = "") -> None:

@@ -4,11 +4,17 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from audit.checkpoint import Checkpoint
 from audit.segments import CHECKPOINTS
 from audit.verify import Report, verify
+from audit.vocabulary import EventKind, Outcome
+from service.cli.options import operator
 from tests.audit import builders
 from tests.audit.builders import NOON, Installation, records
+from tests.support.house import house, image_with_cells
+from tests.support.peers import free_port
 
 SIZE = 40
 REMOVED = 10
@@ -59,3 +65,24 @@ def test_a_log_that_lost_its_checkpoints_does_not_disown_those_kept_outside(tmp_
 
     assert [step.number for step in found.steps if step.faults] == [1]
     assert found.proven_size == SIZE
+
+
+def test_a_transfer_that_nobody_took_counts_no_instance(tmp_path: Path) -> None:
+    pacs = {"name": "pacs", "host": "127.0.0.1", "port": free_port(), "called_ae_title": "PACS"}
+    with house(tmp_path, destinations=[pacs]) as home:
+        revision = home.take(image_with_cells((8, 16)))
+        home.process(revision)
+        home.delivery.attempt(revision, "pacs")
+        ended = home.events()[-1]
+
+    told = {detail.name: detail.value for detail in ended.details}
+    assert ended.kind is EventKind.INSTANCES_TRANSFERRED
+    assert ended.outcome is Outcome.MINOR_FAILURE
+    assert (told["NumberOfInstances"], told["Failed"]) == ("0", "2")
+
+
+def test_an_operator_cannot_give_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = operator()
+    monkeypatch.setenv("USER", "somebody else")
+    monkeypatch.setenv("LOGNAME", "somebody else")
+    assert operator() == before
