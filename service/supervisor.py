@@ -10,10 +10,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from service.wiring import EXIT_CONFIGURATION
+
 log = logging.getLogger(__name__)
 
 ROLES = ("reader", "worker", "dicom", "api")
 """In the order of their start: what others wait for comes first."""
+
+_INDISPENSABLE = frozenset({"worker", "dicom", "api"})
+"""Without a reader objects are still taken into custody, and read when it is there again."""
 
 _FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.5, 30.0
 _STABLE_S = 60.0
@@ -29,6 +34,7 @@ class _Child:
     process: "subprocess.Popen[bytes]"
     started: float
     failures: int = 0
+    has_restarted: bool = False
 
 
 @dataclass
@@ -40,15 +46,23 @@ class Supervisor:
     grace_s: float = 30.0
     """How long a child may take to finish what it is doing."""
     _stopping: threading.Event = field(default_factory=threading.Event)
+    _is_misconfigured: bool = False
 
-    def run(self) -> None:
-        """Start every role and restart what dies, with a growing wait, until `stop`."""
+    def run(self) -> bool:
+        """Start every role and restart what dies, with a growing wait, until `stop`.
+
+        Returns
+        -------
+        bool
+            False if it ended because a role cannot start before an operator acts.
+        """
         children = [self._start(role) for role in self.roles]
         due: dict[str, float] = {}
         while not self._stopping.wait(0.1):
             for child in children:
                 self._watch(child, due)
         self._end(children)
+        return not self._is_misconfigured
 
     def stop(self, *_: object) -> None:
         """Ask `run` to end; safe to call from a signal handler."""
@@ -61,6 +75,11 @@ class Supervisor:
 
     def _watch(self, child: _Child, due: dict[str, float]) -> None:
         if child.process.poll() is None:
+            return
+        if self._cannot_start(child):
+            log.error("role %s cannot start, and says why; the service ends", child.role)
+            self._is_misconfigured = True
+            self.stop()
             return
         now = time.monotonic()
         if child.role not in due:
@@ -77,6 +96,16 @@ class Supervisor:
             del due[child.role]
             fresh = self._start(child.role)
             child.process, child.started = fresh.process, fresh.started
+            child.has_restarted = True
+
+    @staticmethod
+    def _cannot_start(child: _Child) -> bool:
+        """Whether it is no use to start again; what once ran goes on as soon as it can."""
+        return (
+            child.process.returncode == EXIT_CONFIGURATION
+            and child.role in _INDISPENSABLE
+            and not child.has_restarted
+        )
 
     def _end(self, children: Sequence[_Child]) -> None:
         for child in reversed(children):  # first those that take work in

@@ -33,16 +33,19 @@ def serve(
     ] = None,
 ) -> None:
     """Run the service until it is told to stop (SIGTERM, Ctrl-C)."""
-    installation(config)  # refuse a wrong configuration before anything starts
+    made = installation(config)  # refuse a wrong configuration before anything starts
     if role is not None:
         from service.wiring.__main__ import main
 
         raise typer.Exit(main(role.value, str(config.absolute())))
+    from service.keys import load_keys
     from service.logs import configure_logs
     from service.supervisor import Supervisor, role_launcher
 
+    load_keys(made.path(made.settings.keys.folder))  # and wrong keys
     configure_logs("supervisor")
     supervisor = Supervisor(role_launcher(str(config.absolute()), os.environ))
     signal.signal(signal.SIGTERM, supervisor.stop)
     signal.signal(signal.SIGINT, supervisor.stop)
-    supervisor.run()
+    if not supervisor.run():
+        raise typer.Exit(1)

@@ -4,9 +4,10 @@ import importlib
 import sys
 from pathlib import Path
 
-from core.errors import ServiceError
+from core.errors import ConfigurationError, ServiceError
 from service.logs import configure_logs
 from service.settings import load_settings
+from service.wiring import EXIT_CONFIGURATION
 
 
 def main(role: str, config_file: str) -> int:
@@ -17,7 +18,7 @@ def main(role: str, config_file: str) -> int:
         importlib.import_module(f"service.wiring.{role}").run(installation)
     except ServiceError as error:
         sys.stderr.write(f"{role}: {error}\n")
-        return 1
+        return EXIT_CONFIGURATION if isinstance(error, ConfigurationError) else 1
     return 0
 
 

@@ -43,6 +43,33 @@ def test_a_role_that_dies_is_started_again() -> None:
     assert launcher.processes[1].poll() is not None
 
 
+def test_the_service_ends_when_a_role_cannot_start_before_an_operator_acts() -> None:
+    launcher = Launcher([PATIENT, "raise SystemExit(78)"])
+    supervisor = Supervisor(launcher, roles=["reader", "dicom"])
+    assert not supervisor.run()
+    assert [process.poll() is None for process in launcher.processes] == [False, False]
+
+
+def test_a_reader_that_cannot_start_keeps_nobody_from_sending() -> None:
+    launcher = Launcher(["raise SystemExit(78)"])
+    supervisor = Supervisor(launcher, roles=["reader"])
+    thread = threading.Thread(target=supervisor.run)
+    thread.start()
+    wait_for(launcher, 2)
+    supervisor.stop()
+    thread.join(30)
+
+
+def test_what_once_ran_is_started_again_whatever_it_says() -> None:
+    launcher = Launcher([QUICK, "raise SystemExit(78)", PATIENT])
+    supervisor = Supervisor(launcher, roles=["api"])
+    thread = threading.Thread(target=supervisor.run)
+    thread.start()
+    wait_for(launcher, 3)
+    supervisor.stop()
+    thread.join(30)
+
+
 def test_every_role_ends_when_the_service_is_stopped() -> None:
     launcher = Launcher([PATIENT])
     supervisor = Supervisor(launcher, roles=["reader", "worker", "api"])
