@@ -31,6 +31,7 @@ class Health:
 
     foundation: Foundation
     reader: ReaderClient
+    least_free_bytes: int = LEAST_FREE_BYTES
 
     def report(self) -> tuple[PartHealth, ...]:
         """Return how every part is."""
@@ -50,8 +51,14 @@ class Health:
         return "answers"
 
     def _disk(self) -> str:
-        free = min(_free_bytes(name, folder) for name, folder in self._folders())
-        return f"{free // 2**30} GiB free"
+        for name, folder in self._folders():
+            free = _free_bytes(name, folder)
+            if free < self.least_free_bytes:
+                raise UnavailableError(
+                    f"only {free // 2**20} MiB are free for `{name}`",
+                    remedy="Free space on its disk",
+                )
+        return f"{self.least_free_bytes // 2**30} GiB or more are free"
 
     def _folders(self) -> Iterator[tuple[str, Path]]:
         installation = self.foundation.installation
@@ -109,17 +116,12 @@ def _looked(name: str, look: Callable[[], str]) -> PartHealth:
 
 def _free_bytes(name: str, folder: Path) -> int:
     try:
-        free = shutil.disk_usage(folder if folder.exists() else folder.parent).free
+        return shutil.disk_usage(folder if folder.exists() else folder.parent).free
     except OSError as error:
         raise UnavailableError(
             f"the disk of `{name}` cannot be looked at ({error.strerror})",
             remedy="See whether it is mounted",
         ) from None
-    if free < LEAST_FREE_BYTES:
-        raise UnavailableError(
-            f"only {free // 2**20} MiB are free for `{name}`", remedy="Free space on its disk"
-        )
-    return free
 
 
 def _check_model(rule: ModelRule, status: ReaderStatus) -> None:
