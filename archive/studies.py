@@ -110,6 +110,14 @@ class Studies:
             .values(standing=Standing.SUPERSEDED.value)
         )
 
+    def restore(self, tx: Transaction, instance_key: InstanceKey, new: NewInstance) -> None:
+        """Name another object of the same bytes, because the old one is lost."""
+        tx.execute(
+            update(instance)
+            .where(instance.c.instance_key == instance_key)
+            .values(blob_name=new.blob_name, size_bytes=new.size_bytes)
+        )
+
     def settle_identity(self, tx: Transaction, study_key: StudyKey, new: NewInstance) -> bool:
         """Take over the identity that `new` gives if all instances that count agree on it.
 

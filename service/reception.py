@@ -55,6 +55,8 @@ class Verdict(StrEnum):
     NEW = "new"
     DUPLICATE = "duplicate"
     """We have it: the same bytes, or the same elements in another encoding."""
+    RESTORED = "restored"
+    """The same bytes as what we have a row of, but can read no more: they take its place."""
     CORRECTION = "correction"
     """Only attributes of patient or order differ from what we have."""
     CONFLICT = "conflict"
@@ -79,6 +81,8 @@ class Receptionist:
         self._study_key = archive.index.study_key(new.instance.identity.study_instance_uid)
         self._sameness: dict[InstanceKey, Sameness | None] = {}
         self._to_compare: list[KnownInstance] = []
+        self._is_intact: bool | None = None
+        """Whether the stored object of the same bytes can be read; None until `compare` tried."""
 
     def enter(self, tx: Transaction) -> Verdict | None:
         """Write all that belongs to the object, and return what it is to us.
@@ -90,8 +94,10 @@ class Receptionist:
         judgement = self._judge(known)
         if judgement is None:
             return None
-        if judgement.verdict is Verdict.DUPLICATE and judgement.known is not None:
+        if judgement.verdict in {Verdict.DUPLICATE, Verdict.RESTORED} and judgement.known:
             self._count(tx, judgement.known.study_key, stored=0)
+            if judgement.verdict is Verdict.RESTORED:
+                self._archive.studies.restore(tx, judgement.known.instance_key, self._new)
         else:
             self._add(tx, judgement)
         self._archive.outbox.add(
@@ -100,19 +106,35 @@ class Receptionist:
         return judgement.verdict
 
     def compare(self) -> None:
-        """Compare the object with those that `enter` could not judge it against."""
+        """Compare the object with those that `enter` could not judge it against.
+
+        Raises
+        ------
+        CorruptionError, ForgottenError
+            If what we know of the same object cannot be opened: then we could not keep this one
+            either.
+        """
         for known in self._to_compare:
-            self._sameness[known.instance_key] = self._compare(known)
+            if known.content_digest == self._new.content_digest:
+                self._is_intact = self._can_be_read(known)
+            else:
+                self._sameness[known.instance_key] = self._compare(known)
         self._to_compare = []
 
     def _judge(self, known: tuple[KnownInstance, ...]) -> _Judgement | None:
         for one in known:
             if one.content_digest == self._new.content_digest:
-                return _Judgement(Verdict.DUPLICATE, one)
+                return self._judge_same_bytes(one)
         self._to_compare = [one for one in known if one.instance_key not in self._sameness]
         if self._to_compare:
             return None
         return self._judge_content([one for one in known if self._relation(one) is not None])
+
+    def _judge_same_bytes(self, known: KnownInstance) -> _Judgement | None:
+        if self._is_intact is None:
+            self._to_compare = [known]
+            return None
+        return _Judgement(Verdict.DUPLICATE if self._is_intact else Verdict.RESTORED, known)
 
     def _judge_content(self, readable: list[KnownInstance]) -> _Judgement:
         for one in readable:
@@ -168,10 +190,12 @@ class Receptionist:
             for key in dict.fromkeys([newest.key, *(record.key for record in running)])
             if archive.revisions.hold(tx, key, reason, at=at)
         ]
-        if not changed:
+        withdrawn = archive.deliveries.withdraw(
+            tx, study_key, at=at, reason=f"the study is held: {reason}"
+        )
+        if not changed and not withdrawn:
             return
-        archive.deliveries.withdraw(tx, study_key, at=at, reason=f"the study is held: {reason}")
-        for key in changed:
+        for key in changed or [newest.key]:
             self._note(tx, key, "received", "held", reason.value)
         identity = archive.catalogue.study(tx, study_key).identity
         decided = self._trail.decided(Decision.HELD, newest.key, identity, rule=reason.value)
@@ -196,6 +220,18 @@ class Receptionist:
             last_at=new.received_at,
         )
         self._archive.arrivals.count(tx, brought)
+
+    def _can_be_read(self, known: KnownInstance) -> bool:
+        """Whether a stored object is whole; its sender may let go of it once we say so."""
+        with self._archive.snapshot() as tx:
+            self._archive.catalogue.instance(tx, known.instance_key)
+        try:
+            for _ in self._archive.open_object(known.study_key, known.blob_name):
+                pass
+        except CorruptionError as error:
+            log.error("instance %s is restored: %s", known.instance_key, error)  # noqa: TRY400
+            return False
+        return True
 
     def _compare(self, known: KnownInstance) -> Sameness | None:
         """Return how the object relates to a known one; None if that was forgotten."""
