@@ -71,6 +71,11 @@ class Service:
 
     def start(self) -> None:
         """Start every role and wait until all are ready."""
+        self.launch()
+        self.wait_until_ready()
+
+    def launch(self) -> None:
+        """Start every role."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "service", "serve", "--config", str(self.config)],
@@ -78,7 +83,6 @@ class Service:
                 stderr=subprocess.STDOUT,
                 env={**self.environment, **self._variables()},
             )
-        self.wait_until_ready()
 
     def wait_until_ready(self, *, seconds: float = 60.0) -> None:
         """Return once `/readyz` says so."""
@@ -196,9 +200,15 @@ def running(service: Service) -> Iterator[Service]:
             service.stop()
 
 
-def storescu(port: int, *paths: Path, options: Sequence[str] = ()) -> "subprocess.Popen[bytes]":
+def storescu(
+    port: int,
+    *paths: Path,
+    options: Sequence[str] = (),
+    calling: str = SENDER,
+    called: str = AE_TITLE,
+) -> "subprocess.Popen[bytes]":
     """Start DCMTK's unchanged sender with the files or folders at `paths`."""
-    titles = ["-aet", SENDER, "-aec", AE_TITLE]
+    titles = ["-aet", calling, "-aec", called]
     return subprocess.Popen(
         [
             "storescu",
