@@ -39,7 +39,8 @@ class Leases:
             taken = Lease(name, owner, 1, now, expires_at)
         elif held.owner == owner:
             taken = Lease(name, owner, held.generation, held.acquired_at, expires_at)
-        elif held.expires_at <= now:
+        elif held.expires_at <= now or held.expires_at > expires_at + timedelta(seconds=lifetime_s):
+            # It expired, or was taken by a clock that ran far ahead.
             taken = Lease(name, owner, held.generation + 1, now, expires_at)
         else:
             return None

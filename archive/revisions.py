@@ -327,6 +327,19 @@ class Revisions:
         )
         return attempt
 
+    def count_anew(self, tx: Transaction, key: RevisionKey, *, at: datetime) -> None:
+        """Count the quiet time of an open revision from `at`: the clock was wrong before."""
+        tx.execute(
+            update(table)
+            .where(
+                table.c.study_key == key.study_key,
+                table.c.number == key.number,
+                table.c.state == RevisionState.OPEN.value,
+                table.c.last_instance_at > at,
+            )
+            .values(last_instance_at=at, updated_at=at)
+        )
+
     def submit_anew(self, tx: Transaction, record: RevisionRecord, *, at: datetime) -> bool:
         """Count one more attempt of a scheduled revision whose last one came to nothing.
 

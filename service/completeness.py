@@ -4,6 +4,7 @@ A revision is closed by the rule that asks for the longest quiet time among thos
 arrived; which one that was is kept with the revision and shown.
 """
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -18,6 +19,11 @@ from core.states import RevisionState
 from service.completeness_settings import CompletenessRule, CompletenessSettings
 from service.reception import AuditTrail
 from service.trail import identity_of
+
+log = logging.getLogger(__name__)
+
+CLOCK_TOLERANCE_S = 60.0
+"""So much may the clocks of two machines differ."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +61,24 @@ class Completeness:
             *(rule.quiet_time_s for rule in self.settings.rules),
         ]
         quiet_since = now - timedelta(seconds=min(quiet_times))
+        self._heed_clock(now)
         with self.archive.snapshot() as tx:
             quiet = self.archive.revisions.in_state(tx, RevisionState.OPEN, quiet_since=quiet_since)
             due = [record.key for record in quiet if self.outlook(tx, record, now).is_due]
         return [key for key in due if self._close(key, now) is RevisionState.SCHEDULED]
+
+    def _heed_clock(self, now: datetime) -> None:
+        """Let no study wait for a moment that a wrong clock wrote: count from now instead."""
+        with self.archive.snapshot() as tx:
+            ahead = [
+                record.key
+                for record in self.archive.revisions.in_state(tx, RevisionState.OPEN)
+                if (record.last_instance_at - now).total_seconds() > CLOCK_TOLERANCE_S
+            ]
+        for key in ahead:
+            log.warning("study %s arrived after now: the clock was set back", key)
+            with self.archive.transaction() as tx:
+                self.archive.revisions.count_anew(tx, key, at=now)
 
     def outlook(self, tx: Transaction, record: RevisionRecord, now: datetime) -> Outlook:
         """Return when an open revision will be complete, and by which rule."""
@@ -113,7 +133,8 @@ class Completeness:
 
     def _is_awaited(self, arrival: Arrival, now: datetime) -> bool:
         silent_for_s = (now - arrival.last_at).total_seconds()
-        return arrival.is_open and silent_for_s <= self.settings.longest_association_wait_s
+        # A lease that was taken before the clock was set back lives on, and says nothing.
+        return arrival.is_open and abs(silent_for_s) <= self.settings.longest_association_wait_s
 
 
 @dataclass(frozen=True)

@@ -177,7 +177,12 @@ class Engine:
 
     def _give_up(self, revision: RevisionKey, error: ServiceError) -> None:
         log.warning("study %s: %s", revision, error)
-        DBOS.run_step({"name": "give_up"}, self._failures.give_up, revision, error)
+        DBOS.run_step(
+            {"name": "give_up"},
+            _bounded(self._failures.give_up, self._settings.step_limit_s),
+            revision,
+            error,
+        )
 
     def _run_delivery(self, revision_text: str, destination: str) -> None:
         revision = RevisionKey.parse(revision_text)

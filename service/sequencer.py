@@ -80,7 +80,7 @@ class Sequencer:
     def _leads(self) -> bool:
         now = self._clock()
         renewed = self._renewed_at
-        if self._keeper is not None and renewed and (now - renewed).total_seconds() < RENEW_S:
+        if self._keeper is not None and renewed and abs((now - renewed).total_seconds()) < RENEW_S:
             return True
         with self._archive.transaction() as tx:
             lease = self._archive.leases.acquire(

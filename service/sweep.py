@@ -130,8 +130,12 @@ class Sweep:
 
     def _free_deliveries(self) -> None:
         """Plan the next attempt of deliveries whose last one ended without a word."""
-        overdue = self.clock() - timedelta(seconds=STUCK_CHECK_S)
+        now = self.clock()
+        overdue = now - timedelta(seconds=STUCK_CHECK_S)
+        latest = now + timedelta(seconds=2 * self.deliveries.settings.longest_delay_s)
         for revision, destination, due in self._waiting():
+            if due > latest:  # planned by a clock that was wrong
+                self.deliveries.broke_off(revision, destination)
             if due > overdue:
                 continue
             progress = self.engine.delivery_progress(revision, destination, due=due)
