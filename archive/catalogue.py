@@ -1,6 +1,7 @@
 """Find studies and instances, and open what is sealed of them."""
 
-from collections.abc import Collection, Sequence
+import logging
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row, func, select
@@ -12,7 +13,23 @@ from archive.index import IdentityIndex
 from archive.revisions import RevisionRecord, Revisions
 from archive.tables import instance, patient, revision, series, study
 from archive.vault import Vault
-from core.model import Instance, InstanceKey, PatientKey, RevisionKey, SeriesKey, StudyKey
+from core.errors import CorruptionError, ForgottenError
+from core.model import (
+    Instance,
+    InstanceKey,
+    PatientIdentity,
+    PatientKey,
+    RevisionKey,
+    SeriesKey,
+    StudyIdentity,
+    StudyKey,
+)
+
+log = logging.getLogger(__name__)
+
+_NOBODYS = SealedStudy(
+    StudyIdentity(PatientIdentity("", "", "", "", ""), "", "", "", "", ""), issuer=""
+)
 
 
 class Catalogue:
@@ -52,10 +69,14 @@ class Catalogue:
         ).all()
         if not rows:
             raise UnknownStudyError(f"there is no study {study_key}")
-        return self._records(tx, rows)[0]
+        sealed = self._vault.open(study_key, f"study {study_key}", SealedStudy, rows[0].sealed)
+        return self._records(tx, rows, {study_key: sealed})[0]
 
     def find(self, tx: Transaction, wanted: StudyFilter, *, limit: int) -> tuple[StudyRecord, ...]:
-        """Return studies, the one received last first."""
+        """Return studies, the one received last first.
+
+        One that cannot be opened any more is listed as nobody's, so that it hides no other.
+        """
         statement = select(study, patient.c.key_version).join(
             patient, patient.c.patient_key == study.c.patient_key
         )
@@ -64,7 +85,7 @@ class Catalogue:
         rows = tx.execute(
             statement.order_by(study.c.received_at.desc(), study.c.study_key.desc()).limit(limit)
         ).all()
-        return self._records(tx, rows)
+        return self._records(tx, rows, {row.study_key: self._opened(row) for row in rows})
 
     def instances(self, tx: Transaction, key: RevisionKey) -> tuple[InstanceRecord, ...]:
         """Return the instances that a revision covers and that count, in the order of arrival."""
@@ -120,33 +141,24 @@ class Catalogue:
             raise UnknownInstanceError(f"there is no instance {instance_key}")
         return self._instance(row)
 
-    def _records(self, tx: Transaction, rows: Sequence[Row[Any]]) -> tuple[StudyRecord, ...]:
+    def _opened(self, row: Row[Any]) -> SealedStudy:
+        study_key = StudyKey(row.study_key)
+        try:
+            return self._vault.open(study_key, f"study {study_key}", SealedStudy, row.sealed)
+        except (CorruptionError, ForgottenError) as error:
+            log.warning("study %s cannot be opened: %s", study_key, error)
+            return _NOBODYS
+
+    def _records(
+        self, tx: Transaction, rows: Sequence[Row[Any]], opened: Mapping[StudyKey, SealedStudy]
+    ) -> tuple[StudyRecord, ...]:
         keys = [StudyKey(row.study_key) for row in rows]
         newest = self._revisions.newest_of(tx, keys)
         modalities = _modalities(tx, keys)
         counts = _counts(tx, keys)
         return tuple(
-            self._record(row, modalities.get(key, ()), counts.get(key, 0), newest[key])
+            _record(row, opened[key], modalities.get(key, ()), counts.get(key, 0), newest[key])
             for row, key in zip(rows, keys, strict=True)
-        )
-
-    def _record(
-        self, row: Row[Any], modalities: tuple[str, ...], count: int, newest: RevisionRecord
-    ) -> StudyRecord:
-        study_key = StudyKey(row.study_key)
-        opened = self._vault.open(study_key, f"study {study_key}", SealedStudy, row.sealed)
-        return StudyRecord(
-            study_key=study_key,
-            patient_key=PatientKey(row.patient_key),
-            key_version=row.key_version,
-            identity=opened.identity,
-            issuer=opened.issuer,
-            identity_version=row.identity_version,
-            peer_name=row.peer_name,
-            received_at=row.received_at,
-            modalities=modalities,
-            number_of_instances=count,
-            newest=newest,
         )
 
     def _instance(self, row: Row[Any]) -> InstanceRecord:
@@ -164,6 +176,28 @@ class Catalogue:
             peer_name=row.peer_name,
             received_at=row.received_at,
         )
+
+
+def _record(
+    row: Row[Any],
+    opened: SealedStudy,
+    modalities: tuple[str, ...],
+    count: int,
+    newest: RevisionRecord,
+) -> StudyRecord:
+    return StudyRecord(
+        study_key=StudyKey(row.study_key),
+        patient_key=PatientKey(row.patient_key),
+        key_version=row.key_version,
+        identity=opened.identity,
+        issuer=opened.issuer,
+        identity_version=row.identity_version,
+        peer_name=row.peer_name,
+        received_at=row.received_at,
+        modalities=modalities,
+        number_of_instances=count,
+        newest=newest,
+    )
 
 
 def _conditions(wanted: StudyFilter) -> list[Any]:

@@ -4,6 +4,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from archive.deliveries import DeliveryRecord
+from archive.entries import StudyFilter
 from core.errors import CorruptionError, ForgottenError
 from core.states import DeliveryState, HoldReason, RevisionState
 from tests.archive.test_results import made
@@ -45,6 +46,17 @@ def test_an_object_of_a_study_whose_key_is_lost_is_not_acknowledged_again(house:
     key.unlink()
     with pytest.raises((CorruptionError, ForgottenError)):
         house.store(dataset)
+
+
+def test_a_study_whose_key_is_lost_hides_no_other_in_a_list(house: House) -> None:
+    dataset = ct_image()
+    house.store(dataset)
+    (key,) = (p for p in house.folder.rglob("*.key") if len(p.stem) > 20)
+    house.store(_changed(dataset, StudyInstanceUID="2.25.42", SOPInstanceUID="2.25.43"))
+    key.unlink()
+    with house.archive.snapshot() as tx:
+        found = house.archive.catalogue.find(tx, StudyFilter(), limit=10)
+    assert {record.identity.study_instance_uid for record in found} == {"", "2.25.42"}
 
 
 def test_results_of_a_finished_study_stop_when_its_instance_turns_up_in_another(
