@@ -81,10 +81,9 @@ def position_before(folder: Path, sealer: RecordSealer, moment: datetime) -> int
     SealError, LogUnreadableError
         If one of them was changed, or cannot be read.
     """
-    limit = moment - SLACK
 
     def is_later(entry: bytes | None) -> bool:
-        return entry is None or sealer.open(decode_entry(entry)).time >= limit
+        return entry is None or sealer.open(decode_entry(entry)).time + SLACK >= moment
 
     segments = find_segments(folder)
     at = bisect_left(segments, True, key=lambda segment: is_later(_first(segment)))

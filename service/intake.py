@@ -9,6 +9,7 @@ was told of, which the sweep removes.
 import hashlib
 import hmac
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -30,6 +31,8 @@ MAX_HELD_BYTES = 16 * 1024 * 1024
 """So much may arrive before the Study Instance UID does, which says under whose key to seal."""
 
 _STUDY_INSTANCE_UID = 0x0020000D
+_UID = re.compile(r"[0-9.]{1,64}")
+"""Nothing that a file system, a URL or a shell could take for its own. Source: PS3.5, 9.1."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,10 @@ class Reception:
             raise MismatchedInstanceError("the SOP class differs between command and data set")
         if instance.sop_instance_uid != self._incoming.sop_instance_uid:
             raise MismatchedInstanceError("the SOP instance differs between command and data set")
-        study_key = self._intake.archive.index.study_key(instance.identity.study_instance_uid)
+        study_uid = instance.identity.study_instance_uid
+        if not all(map(_UID.fullmatch, (study_uid, instance.series_instance_uid))):
+            raise MalformedInstanceError("the study or the series is not named by a UID")
+        study_key = self._intake.archive.index.study_key(study_uid)
         if self._study_key not in {None, study_key}:
             raise MalformedInstanceError("the data set gives its Study Instance UID twice")
         return instance

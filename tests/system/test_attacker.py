@@ -5,6 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from pydicom.dataelem import DataElement
+
+from core.errors import MalformedInstanceError
+from tests.support.house import house, image_with_cells
+
 
 def test_the_model_runtime_reports_to_nobody(tmp_path: Path) -> None:
     """ONNX Runtime collects events under HOME and sends them to its maker, unless told not to."""
@@ -16,3 +22,13 @@ def test_the_model_runtime_reports_to_nobody(tmp_path: Path) -> None:
     )
 
     assert list(tmp_path.rglob("*")) == []
+
+
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID"])
+def test_a_study_that_is_named_by_a_path_is_not_taken(tmp_path: Path, keyword: str) -> None:
+    image = image_with_cells((8, 16))
+    image[keyword] = DataElement(keyword, "LO", "../../../etc/passwd")
+    image[keyword].VR = "UI"
+
+    with house(tmp_path) as home, pytest.raises(MalformedInstanceError):
+        home.take(image)

@@ -2,11 +2,13 @@
 
 import shutil
 from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
 from audit.checkpoint import Checkpoint
+from audit.search import position_before
 from audit.segments import CHECKPOINTS
 from audit.verify import Report, verify
 from audit.vocabulary import EventKind, Outcome
@@ -86,3 +88,11 @@ def test_an_operator_cannot_give_another_name(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("USER", "somebody else")
     monkeypatch.setenv("LOGNAME", "somebody else")
     assert operator() == before
+
+
+def test_a_search_may_begin_before_all_time(tmp_path: Path) -> None:
+    """In the log's time zone the first moment of year 1 does not exist where the sun rises."""
+    site = Installation(tmp_path).fill(SIZE)
+    dawn = datetime.min.replace(tzinfo=timezone(timedelta(hours=14)))
+
+    assert position_before(site.folder, builders.SEALER, dawn) == 0
