@@ -54,12 +54,12 @@ def main() -> None:
 
 
 def _measured(folder: Path, options: argparse.Namespace) -> Iterator[tuple[str, str]]:
-    pictures = _pictures(folder / "pictures", options.data)
+    frames = pictures(folder / "pictures", options.data)
     with running(install(folder / "installation")) as service:
         plan = {
             "port": service.api_port,
             "key": service.api_key,
-            "pictures": [str(picture) for picture in pictures],
+            "pictures": [str(picture) for picture in frames],
             "rate": options.rate,
         }
         _client(folder, plan | {"seconds": WARM_UP_S})
@@ -87,7 +87,8 @@ def _quantiles(latencies_ms: list[float]) -> Iterator[tuple[str, str]]:
     yield "longest", f"{max(latencies_ms):.1f} ms"
 
 
-def _pictures(folder: Path, data: str | None) -> list[Path]:
+def pictures(folder: Path, data: str | None) -> list[Path]:
+    """Return frames to send: validation frames if they are here, else drawn ones."""
     folder.mkdir()
     if data:
         return sorted((Path(data) / "polyp" / "validation" / "images").glob("*.jpg"))[:PICTURES]
