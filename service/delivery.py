@@ -28,6 +28,13 @@ _JITTER = 0.2
 """So much of a wait is drawn at random, so that many studies do not come back at once."""
 
 
+_DUPLICATE_SOP_INSTANCE = 0x0111
+"""The destination has it: of our own UIDs that is what an attempt left whose end was never noted.
+
+Source: PS3.7 C.4.2.
+"""
+
+
 class WithdrawnError(InputError):
     """An object must not leave any more."""
 
@@ -153,7 +160,7 @@ class Delivery:
     def _ended(
         self, record: DeliveryRecord, outcome: SendOutcome, again: datetime
     ) -> AttemptOutcome:
-        if outcome.state is not SendState.FAILED:
+        if outcome.state is not SendState.FAILED or outcome.status == _DUPLICATE_SOP_INSTANCE:
             receipt = f"C-STORE 0x{outcome.status or 0:04X}"
             return AttemptOutcome(DeliveryState.COMPLETED, outcome.text, receipt)
         if outcome.is_worth_retrying and record.attempts + 1 < self.settings.attempts:

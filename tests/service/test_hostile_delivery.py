@@ -10,8 +10,10 @@ from pydicom.dataset import FileDataset
 
 from archive.deliveries import DeliveryRecord
 from core.clock import utc_now
+from core.errors import InputError
 from core.model import RevisionKey
 from core.states import DeliveryState
+from dicom_node.status import C_STORE_STATUS
 from service.delivery import Delivery
 from service.settings import DeliverySettings
 from tests.service.test_delivery import Destination, listening
@@ -126,6 +128,21 @@ def test_what_is_withdrawn_in_the_middle_of_an_attempt_leaves_no_more(scene: Sce
     arrived, stopped = sorted(scene.records("near"), key=lambda record: record.receipt == "")
     assert arrived.state is DeliveryState.COMPLETED
     assert stopped.state is DeliveryState.CANCELED
+
+
+class _TwinError(InputError):
+    """A strict destination has an instance of that UID already."""
+
+
+def test_what_arrived_before_a_crash_is_no_dead_letter(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(C_STORE_STATUS, _TwinError, 0x0111)
+    near = Destination(failures=[_TwinError("known"), _TwinError("known")])
+    with listening(near, scene.ports[0]):
+        assert scene.home.delivery.attempt(scene.revision, "near") is None
+    assert scene.states("near") == {DeliveryState.COMPLETED}
+    assert all("0111" in record.receipt for record in scene.records("near"))
 
 
 def test_an_attempt_that_broke_off_is_made_again_or_given_up(scene: Scene) -> None:
