@@ -41,7 +41,7 @@ def delivered(
         service = install(folder / "installation", destinations=[_destination(server)])
         with running(service):
             _push(service, folders)
-            _wait_for_results(service, server)
+            _wait_for_results(service)
         return read_all(server)
 
 
@@ -62,15 +62,25 @@ def _push(service: Service, folders: list[Path]) -> None:
         assert b"Store Failed" not in output
 
 
-def _wait_for_results(service: Service, server: Orthanc) -> None:
+def _wait_for_results(service: Service) -> None:
     """Wait until every study is processed and nothing is on its way any more."""
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         states = Counter(study["state"] for study in _studies(service))
-        if states == Counter({"COMPLETED": STUDIES}) and len(server.instances()) >= 2 * STUDIES:
+        if states == Counter({"COMPLETED": STUDIES}) and not _on_their_way(service):
             return
         time.sleep(1)
     raise AssertionError(f"not all results came: {states}\n{service.tail()}")
+
+
+def _on_their_way(service: Service) -> set[str]:
+    """Return the deliveries that have not ended, by what REST says of each study."""
+    return {
+        str(delivery["sop_instance_uid"])
+        for study in _studies(service)
+        for delivery in service.get(f"/v1/studies/{study['study_instance_uid']}")["deliveries"]
+        if delivery["state"] in {"SCHEDULED", "IN PROGRESS"}
+    }
 
 
 def _studies(service: Service) -> list[dict[str, object]]:
