@@ -16,12 +16,14 @@ from typing import Any, Protocol
 
 from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID, StepOptions
 from dbos import error as dbos_error
+from dbos._serialization import DefaultSerializer
 
 from core.clock import Clock, utc_now
 from core.errors import CorruptionError, ServiceError, UnavailableError
 from core.model import RevisionKey
 from service.pipeline import Steps, process
 from service.settings import PipelineSettings
+from service.workflow_values import read_plain
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +101,7 @@ class Engine:
         url = settings.database_url or f"sqlite:///{self._database}"
         if url.startswith("sqlite"):
             _use_write_ahead_log(self._database)
+        _read_plain_values_only()
         DBOS(config=_config(url))
         self._register()
         DBOS.launch()
@@ -319,6 +322,15 @@ def _config(url: str) -> DBOSConfig:
         log_level="ERROR",
         notification_listener_polling_interval_sec=_STEP_POLL_S,
     )
+
+
+def _read_plain_values_only() -> None:
+    """Keep DBOS from loading any pickle; a serializer of ours would not, as rows name their own."""
+
+    def deserialize(_: DefaultSerializer, text: str) -> object:
+        return read_plain(text)
+
+    DefaultSerializer.deserialize = deserialize  # type: ignore[method-assign, assignment]
 
 
 def _use_write_ahead_log(database: Path) -> None:

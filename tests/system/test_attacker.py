@@ -1,14 +1,21 @@
 """What somebody with access to the machine, but not to the keys, can learn or reach."""
 
+import base64
 import os
+import pickle
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from pydicom.dataelem import DataElement
 
 from core.errors import MalformedInstanceError
+from service.engine import StepTimeoutError
+from service.workflow_values import read_plain
+from tests.service.test_engine import Recorder, processed, running
 from tests.support.house import house, image_with_cells
 
 
@@ -32,3 +39,41 @@ def test_a_study_that_is_named_by_a_path_is_not_taken(tmp_path: Path, keyword: s
 
     with house(tmp_path) as home, pytest.raises(MalformedInstanceError):
         home.take(image)
+
+
+class Planted:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.file,)
+
+
+def test_what_is_planted_in_the_workflow_database_never_runs(tmp_path: Path) -> None:
+    """The worker holds the keys; the database, or a backup of it, may be in other hands."""
+    mark = tmp_path / "mark"
+    processed(Recorder(), tmp_path)
+    planted = base64.b64encode(pickle.dumps({"args": Planted(mark), "kwargs": {}})).decode()
+    with closing(sqlite3.connect(tmp_path / "workflows.db")) as database, database:
+        database.execute("UPDATE workflow_input SET inputs = ?", (planted,))
+        database.execute("UPDATE workflow_status SET status = 'PENDING'")
+
+    again = Recorder()
+    with running(again, tmp_path):
+        again.done.wait(3)
+
+    assert not mark.exists()
+    assert again.calls == []
+
+
+def test_errors_of_steps_are_read_back_from_the_workflow_database() -> None:
+    def read_back(value: object) -> object:
+        return read_plain(base64.b64encode(pickle.dumps(value)).decode())
+
+    workflow = {"args": ("key",), "kwargs": {}}
+    error = read_back(StepTimeoutError("too long"))
+
+    assert read_back(workflow) == workflow
+    assert (type(error), str(error)) == (StepTimeoutError, "too long")
