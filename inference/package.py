@@ -243,6 +243,10 @@ def _checked_weights(package: ModelPackage) -> Iterator[bytes]:
     """Yield the weights in pieces, and refuse them at the end if they are not the card's."""
     weights, expected = package.weights, package.card.weights.sha256
     found = hashlib.sha256()
+    if weights.exists() and not weights.is_file():  # a device would be read without end
+        raise ModelPackageError(
+            f"the weights {weights} are no file", remedy="Fetch the whole package again"
+        )
     try:
         with weights.open("rb") as source:
             while chunk := source.read(_CHUNK_BYTES):

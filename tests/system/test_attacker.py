@@ -13,9 +13,12 @@ import pytest
 from pydicom.dataelem import DataElement
 
 from core.errors import MalformedInstanceError
+from inference.errors import ModelPackageError
+from inference.package import load_package
 from service.engine import StepTimeoutError
 from service.workflow_values import read_plain
 from tests.service.test_engine import Recorder, processed, running
+from tests.support.detector import bright_cells_package
 from tests.support.house import house, image_with_cells
 
 
@@ -77,3 +80,12 @@ def test_errors_of_steps_are_read_back_from_the_workflow_database() -> None:
 
     assert read_back(workflow) == workflow
     assert (type(error), str(error)) == (StepTimeoutError, "too long")
+
+
+def test_weights_without_end_are_refused(tmp_path: Path) -> None:
+    package = bright_cells_package(tmp_path / "bright")
+    package.weights.unlink()
+    package.weights.symlink_to("/dev/zero")
+
+    with pytest.raises(ModelPackageError, match="no file"):
+        load_package(tmp_path / "bright")
