@@ -4,6 +4,7 @@ Both sides are ours and on one machine; still every length is bounded, and every
 """
 
 import json
+import select
 import socket
 import struct
 import time
@@ -44,6 +45,16 @@ class Channel:
     def close(self) -> None:
         """End the connection."""
         self._connection.close()
+
+    def check_open(self) -> None:
+        """Raise ChannelClosedError if the other side is gone; takes nothing of what it sent."""
+        readiness = select.poll()
+        readiness.register(self._connection, select.POLLIN)
+        try:
+            if readiness.poll(0) and not self._connection.recv(1, socket.MSG_PEEK):
+                raise ChannelClosedError
+        except OSError:
+            raise ChannelClosedError from None
 
     def send(
         self, header: Header, payload: Buffer = b"", *, timeout_s: float | None = None

@@ -1,7 +1,7 @@
 """Models and decoders together: instances and pictures in, readings out. In this process."""
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -143,11 +143,17 @@ class Engine:
         return tuple(self._open_reading(order) for order in orders)
 
     def read_instance(
-        self, readings: Sequence[OpenReading], key: InstanceKey, pieces: Pieces, size: int
+        self,
+        readings: Sequence[OpenReading],
+        key: InstanceKey,
+        pieces: Pieces,
+        size: int,
+        before_each: Callable[[], None] = lambda: None,
     ) -> None:
         """Show one instance to every model that wants it.
 
-        An instance that cannot be read is an evaluation with its reason, no error.
+        An instance that cannot be read is an evaluation with its reason, no error. `before_each` is
+        called before each frame; what it raises ends the instance.
 
         Raises
         ------
@@ -162,7 +168,7 @@ class Engine:
         try:
             with self._decoder.open_object(pieces, size) as opened:
                 looks = _accepted(wanting, key, opened.facts)
-                self._look(looks, key, opened)
+                self._look(looks, key, opened, before_each)
         except InputError as error:
             for reading in wanting:
                 if not reading.has_noted(key):
@@ -196,13 +202,20 @@ class Engine:
             {skipped.instance_key: skipped.reason for skipped in order.skipped},
         )
 
-    def _look(self, looks: Sequence[_Look], key: InstanceKey, opened: OpenedObject) -> None:
+    def _look(
+        self,
+        looks: Sequence[_Look],
+        key: InstanceKey,
+        opened: OpenedObject,
+        before_each: Callable[[], None],
+    ) -> None:
         """Decode once for each window that is wanted, and show each frame to its models."""
         by_window: dict[Window, list[_Look]] = {}
         for look in looks:
             by_window.setdefault(look.reading.model.window, []).append(look)
         for window, group in by_window.items():
             for frame in opened.frames(window=window):
+                before_each()
                 reference = FrameReference(key, frame.number)
                 for look in group:
                     self._look_at(look, reference, frame.pixels)

@@ -33,7 +33,7 @@ from inference.protocol import Orders, raise_refusal, refusal
 from inference.reader import EXIT_STUCK, Reader
 from inference.requests import ModelOrder, Skipped, StudyInstance
 from inference.settings import InferenceSettings, ModelRule
-from tests.support.builders import endoscopic_image
+from tests.support.builders import endoscopic_image, part10
 from tests.support.detector import bright_cells_package, hanging_package, picture_with_cells
 
 CELLS = ModelOrder("cells")
@@ -196,6 +196,21 @@ def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(served: Served
     with pytest.raises(OSError):  # noqa: PT011 - the caller's own, passed through
         served.client.read_study([StudyInstance(A, 10**6, broken())], [CELLS])
     assert len(served.client.read_picture(png((0, 0)), CELLS).reading.findings) == 1
+
+
+def test_a_client_that_gives_up_leaves_no_frames_to_be_read(served: Served) -> None:
+    dataset = endoscopic_image(picture_with_cells((1, 1)))
+    dataset.NumberOfFrames = 3000
+    dataset.PixelData = dataset.PixelData * 3000
+    cine = StudyInstance.whole(InstanceKey("cine"), part10(dataset))
+    with pytest.raises(ModelTimeoutError):
+        served.client.read_study([cine], [CELLS], timeout_s=0.5)
+    deadline = time.monotonic() + 10
+    while served.client.status().requests and time.monotonic() < deadline:
+        time.sleep(0.05)
+    status = served.client.status()
+    assert status.requests == 0
+    assert status.frames < 3000
 
 
 def test_only_our_own_user_can_reach_the_socket(served: Served) -> None:
