@@ -104,8 +104,9 @@ def _processor_seconds(service: Service) -> dict[tuple[int, str], float]:
     """Return what each process of the service has used, by its role."""
     found = {}
     for process in service.processes():
-        times = process.cpu_times()
-        found[process.pid, _role(process)] = times.user + times.system
+        times = process.cpu_times()  # children that ended count, too: decoders are replaced
+        used = times.user + times.system + times.children_user + times.children_system
+        found[process.pid, _role(process)] = used
     return found
 
 
@@ -160,7 +161,7 @@ class _Client:
     async def send(self, number: int, due: float) -> None:
         """Send one request; note how long after `due` its answer was whole."""
         try:
-            connection = self._free.pop() if self._free else await self._open()
+            connection = await self._connection()
             connection.writer.write(self._requests[number % len(self._requests)])
             status, body = await _answer(connection.reader)
         except (OSError, asyncio.IncompleteReadError) as error:
@@ -172,7 +173,13 @@ class _Client:
         else:
             self.errors[str(status)] += 1
 
-    async def _open(self) -> _Connection:
+    async def _connection(self) -> _Connection:
+        """Return one that is free and that the server has not closed, as any client does."""
+        while self._free:
+            kept = self._free.pop()
+            if not kept.reader.at_eof():
+                return kept
+            kept.writer.close()
         self.connections += 1
         return _Connection(*await asyncio.open_connection("127.0.0.1", self._port))
 
