@@ -69,7 +69,10 @@ def ports(foundation: Foundation) -> Ports:
 
 
 def released(foundation: Foundation, original: FileDataset) -> bytes:
-    """Return the copy of a one-off instance that models may see; nothing of it is kept."""
+    """Return the copy of a one-off instance that models may see; nothing of it is kept.
+
+    No peer sent it, so no issuer is configured for it: whose it is, it says itself.
+    """
     settings = foundation.installation.settings.anonymizer
     identity = study_identity(original)
     replacement = Replacement(
