@@ -40,7 +40,11 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         folder / "installation",
         sections={
             "inference": {"models": rules, "package_folders": ["models"]},
-            "api": {"max_body_bytes": MAX_BODY_BYTES},
+            "api": {
+                "max_body_bytes": MAX_BODY_BYTES,
+                "detection_timeout_s": 8,
+                "max_concurrent_detections": 2,
+            },
         },
     )
     bright_cells_package(made.folder / "models" / "cells")
@@ -404,6 +408,23 @@ def test_looks_at_health_are_no_calls_to_the_listener(
     assert "refused" not in service.tail(100_000)
     types = [record["type_code"] for record in audit_records(client)]
     assert "110126" not in {kind["value"] for kind in types if kind}  # node authentication
+
+
+def test_a_reader_that_hangs_costs_a_client_its_time_limit_and_the_service_nothing(
+    service: Service, client: httpx.Client
+) -> None:
+    """Both threads for detections are free again as soon as their clients were answered."""
+    reader = service.role("reader")
+    reader.suspend()
+    try:
+        for _ in range(3):
+            answer = detect(client, files={"file": jpeg((2, 3))})
+            assert answer.status_code == 503
+            assert answer.headers["retry-after"]
+        assert httpx.get(url(service, "/livez")).status_code == 200
+    finally:
+        reader.resume()
+    assert detect(client, files={"file": jpeg((2, 3))}).status_code == 200
 
 
 def test_readiness_ends_with_the_reader_and_comes_back_with_it(
