@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 TRIALS ?= 300
 .DEFAULT_GOAL := help
+# Without a finder new packages are found at once; setuptools would warn of that in 12 lines.
+PIP_INSTALL := PYTHONWARNINGS='ignore:Compat editable installs' $(BIN)/pip install --quiet \
+	--constraint constraints.txt --config-settings editable_mode=compat
 
 .PHONY: help setup base peers check fix test torture demo bench image
 help: ## what can be made
@@ -12,11 +15,11 @@ help: ## what can be made
 $(BIN)/second-reader: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable .
+	$(PIP_INSTALL) --editable .
 	@touch $@
 
 $(VENV)/.complete: $(BIN)/second-reader
-	$(BIN)/pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[test,torch,hsm,postgres]'
+	$(PIP_INSTALL) --editable '.[test,torch,hsm,postgres]'
 	@touch $@
 
 base: $(BIN)/second-reader ## the service alone, without torch
