@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 _PLACES = {"query": "parameter", "path": "part of the address", "header": "header"}
 _HTTP_DETAILS = {
-    404: ("not-found", "there is nothing at this address", "The OpenAPI document lists them all"),
+    404: ("not-found", "there is nothing at this address", "GET /v1/openapi.json lists all"),
     405: ("method-not-allowed", "this address does not know that method", ""),
 }
 
@@ -52,7 +52,14 @@ class ProblemResponder:
 
     async def _validation_error(self, request: Request, error: Exception) -> JSONResponse:
         faults = cast("RequestValidationError", error).errors()
-        named = ((_PLACES[fault["loc"][0]], fault["loc"][1:], fault["msg"]) for fault in faults)
+        named = (
+            (
+                _PLACES[fault["loc"][0]],
+                fault["loc"][1:],
+                "not known here" if fault["type"] == "extra_forbidden" else fault["msg"],
+            )
+            for fault in faults
+        )
         return self.answer(invalid_fields(named), trace_of(request).request_id)
 
     async def _http_exception(self, request: Request, error: Exception) -> JSONResponse:

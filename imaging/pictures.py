@@ -44,7 +44,10 @@ def strip_metadata(data: bytes) -> bytes:
     """
     kind = picture_kind(data)
     if kind is None:
-        raise MalformedPictureError("the file is neither a JPEG nor a PNG picture")
+        raise MalformedPictureError(
+            "the file is neither a JPEG nor a PNG picture",
+            remedy="Send one, or a DICOM object as Part 10 file",
+        )
     return b"".join(_jpeg_parts(data) if kind == "jpeg" else _png_parts(data))
 
 

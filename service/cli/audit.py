@@ -224,11 +224,18 @@ def _row(shown: dict[str, Any]) -> tuple[object, ...]:
         "outbox" if shown["position"] is None else shown["position"],
         shown["at"],
         f"{shown['event']} {shown['type'] or shown['meaning']}",
-        shown["outcome"],
+        _outcome(shown),
         ", ".join(dict.fromkeys(who["user_id"] for who in shown["participants"])),
         ", ".join(shown["patient_ids"]),
         shown["event_id"],
     )
+
+
+def _outcome(shown: dict[str, Any]) -> str:
+    from audit.vocabulary import Outcome
+
+    word = Outcome(shown["outcome"]).name.lower().replace("_", " ")
+    return f"{word}: {shown['outcome_description']}" if shown["outcome_description"] else word
 
 
 def _as_json(report: "Report") -> dict[str, Any]:

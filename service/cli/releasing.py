@@ -214,7 +214,10 @@ def _parsed(content: bytes) -> FileDataset:
     """Read a Part 10 file strictly, a bare data set as well as can be."""
     if content[128:132] == b"DICM":
         return read_part10(content)
-    return read(BytesIO(content))
+    original = read(BytesIO(content))
+    if "SOPClassUID" not in original:
+        raise MalformedInstanceError("the file is no DICOM object")
+    return original
 
 
 def _write_new(path: Path, content: bytes) -> None:

@@ -107,5 +107,6 @@ def _summary(readings: Sequence[Reading]) -> str:
 
 def _concluded(reading: Reading) -> str:
     if reading.conclusion is Conclusion.FINDINGS:
-        return f"{len(reading.findings)} findings"
+        number = len(reading.findings)
+        return f"{number} finding" if number == 1 else f"{number} findings"
     return reading.conclusion.value

@@ -79,6 +79,11 @@ def test_a_wrong_filter_is_refused(query: str) -> None:
     assert house.sink.events == []
 
 
+def test_an_unknown_filter_is_named_as_such() -> None:
+    answer = House().call("GET", "/v1/studies?patient_id=P-7")
+    assert answer.json()["detail"] == "parameter patient_id: not known here"
+
+
 def test_a_search_is_recorded_with_what_was_asked_and_whose_studies_went_out() -> None:
     house = House()
     house.call("GET", "/v1/studies?state=HELD&limit=5", headers={"X-Request-Id": b"emr 1\xe9"})

@@ -48,6 +48,12 @@ def site(tmp_path: Path) -> Site:
     return site
 
 
+def test_the_table_says_in_words_how_it_ended_and_what_it_was(site: Site) -> None:
+    shown = site.audit("read").out
+    assert "success: API key" in shown
+    assert "User Security Attributes Changed" in shown
+
+
 def test_the_newest_records_are_shown_oldest_first(site: Site) -> None:
     events = site.events()
     positions = [event["position"] for event in events]

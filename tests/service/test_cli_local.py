@@ -92,10 +92,12 @@ def test_what_cannot_be_read_is_refused_by_name_and_the_rest_is_released(tmp_pat
     write(tmp_path / "in" / "a.dcm", whole)
     write(tmp_path / "in" / "cut.dcm", whole[:-100])
     write(tmp_path / "in" / "note.txt", b"hello")
+    Image.new("RGB", (8, 8)).save(tmp_path / "in" / "picture.png")
     ran = second_reader("deidentify", tmp_path / "in", tmp_path / "out")
     assert ran.code == 1
     assert "cut.dcm: the data set is cut off" in ran.err
     assert "note.txt" in ran.err
+    assert "picture.png: the file is no DICOM object" in ran.err
     assert len(list((tmp_path / "out").iterdir())) == 1
 
 
