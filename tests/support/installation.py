@@ -22,7 +22,7 @@ from core.clock import utc_now
 from service.foundation import opened
 from service.keys import create_keys
 from service.settings import load_settings
-from tests.support.peers import free_port
+from tests.support.peers import free_port, wait_for_port
 
 SENDER = "SENDER"
 AE_TITLE = "SECOND_READER"
@@ -85,11 +85,15 @@ class Service:
             )
 
     def wait_until_ready(self, *, seconds: float = 60.0) -> None:
-        """Return once `/readyz` says so."""
+        """Return once `/readyz` says so, and the listener of this very start listens.
+
+        Readiness goes by leases, which outlive a process that was killed by some seconds.
+        """
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{self.api_port}/readyz", timeout=5):
+                    wait_for_port(self.dicom_port)
                     return
             except (urllib.error.URLError, ConnectionError, TimeoutError):
                 time.sleep(0.1)

@@ -1,5 +1,6 @@
 """Senders that push without end, and what the other side told them."""
 
+import hashlib
 import re
 import threading
 from collections.abc import Callable
@@ -28,8 +29,8 @@ class SentObject:
     file: Path
     sop_instance_uid: str
     study_instance_uid: str
-    data_set: bytes
-    """As it is to be found in the archive."""
+    digest: str
+    """Of its data set, as it is to be found in the archive."""
 
 
 @dataclass
@@ -51,7 +52,7 @@ class Sender(threading.Thread):
     def run(self) -> None:
         """Send; what comes of each object is in `acknowledged` or in `unanswered`."""
         number = 0
-        while not self._enough.wait(self.random.uniform(0.0, 0.4)):
+        while not self._enough.wait(self.random.uniform(0.0, 0.6)):
             number += 1
             objects = self._study(self.folder / f"{number:04d}")
             stored = send(self.port, objects)
@@ -84,12 +85,19 @@ class Sender(threading.Thread):
 def _written(file: Path, dataset: FileDataset) -> SentObject:
     dataset.save_as(file, enforce_file_format=True)
     return SentObject(
-        file, str(dataset.SOPInstanceUID), str(dataset.StudyInstanceUID), encoded(dataset)
+        file, str(dataset.SOPInstanceUID), str(dataset.StudyInstanceUID), digest(encoded(dataset))
     )
+
+
+def digest(data_set: bytes) -> str:
+    """Return what stands for a data set."""
+    return hashlib.sha256(data_set).hexdigest()
 
 
 def send(port: int, objects: list[SentObject]) -> list[SentObject]:
     """Send objects over one association; return those that were answered with success."""
+    if not objects:
+        return []
     output, _ = storescu(port, *(one.file for one in objects)).communicate(timeout=120)
     by_name = {str(one.file): one for one in objects}
     stored: list[SentObject] = []

@@ -25,13 +25,14 @@ from core.part10 import data_set_of
 from core.states import DeliveryState, RevisionState
 from service.foundation import Foundation, opened
 from service.settings import load_settings
+from service.supervisor import ROLES
 from tests.support.detector import bright_cells_package
 from tests.support.installation import Service, install, running
 from tests.support.peers import Orthanc, orthanc
-from tests.support.senders import Sender, SentObject, push, send
+from tests.support.senders import Sender, SentObject, digest, push, send
 
 SENDERS = 4
-LONGEST_PUSH_S = 8.0
+LONGEST_PUSH_S = 6.0
 LONGEST_RECOVERY_S = 4.0
 """Every third trial kills again, while what was left of the first time is taken up."""
 SETTLED_WITHIN_S = 120.0
@@ -56,11 +57,35 @@ class House:
     folder: Path
     sent: list[SentObject] = field(default_factory=list)
     """All that was acknowledged, over all trials."""
+    results: set[str] = field(default_factory=set)
+    """The SOP Instance UIDs of all results that we made, over all trials."""
+    received: Counter[str] = field(default_factory=Counter)
+    """How often each was received, as the destination's own log says."""
+    _read_to: int = 0
 
     @property
     def archive(self) -> Archive:
         """What the service keeps, read beside it."""
         return self.foundation.archive
+
+    def senders(self, name: str, random: Random) -> list[Sender]:
+        """Return four senders of a trial."""
+        port = self.service.dicom_port
+        return [
+            Sender(self.folder / name / f"{number}", port, Random(random.random()))
+            for number in range(SENDERS)
+        ]
+
+    def read_receive_log(self) -> None:
+        """Read on in the destination's log of what it received."""
+        page = {"Done": False}
+        while not page["Done"]:
+            page = self.server.get(f"/changes?since={self._read_to}&limit=1000")
+            for change in page["Changes"]:
+                if change["ChangeType"] == "NewInstance":
+                    tags = self.server.get(f"/instances/{change['ID']}/simplified-tags")
+                    self.received[tags["SOPInstanceUID"]] += 1
+            self._read_to = page["Last"]
 
 
 @pytest.fixture(scope="module")
@@ -104,49 +129,83 @@ def test_nothing_acknowledged_is_lost_and_every_study_ends_once(house: House, tr
         pytest.skip(f"done before, says {STATE}")
     random = Random(SEED + trial)
     after_s = random.uniform(0.1, LONGEST_PUSH_S)
-    senders = [
-        Sender(
-            house.folder / f"trial-{trial}" / f"{n}",
-            house.service.dicom_port,
-            Random(random.random()),
-        )
-        for n in range(SENDERS)
-    ]
+    senders = house.senders(f"trial-{trial}", random)
 
     def kill() -> None:
         time.sleep(after_s)
         house.service.kill()
 
     push(senders, kill)
-    acknowledged = [one for sender in senders for one in sender.acknowledged]
-    house.sent += acknowledged
     house.service.start()
     if trial % 3 == 2:
         time.sleep(random.uniform(0.0, LONGEST_RECOVERY_S))
         house.service.kill()
         house.service.start()
-    _assert_kept(house, acknowledged)
-    if trial % 2:
-        _send_the_rest(house, senders)
-    settled_s = _wait_until_settled(house)
+    facts = _assert_whole(house, senders, send_the_rest=trial % 2 == 1)
+    if (trial + 1) % 10 == 0:
+        _assert_kept(house, house.sent)
+    _note(trial, {"killed_after_s": round(after_s, 2), **facts})
+
+
+def test_nothing_is_lost_when_one_role_after_the_other_is_killed(house: House) -> None:
+    random = Random(SEED)
+    senders = house.senders("roles", random)
+
+    def kill() -> None:
+        for role in random.sample(ROLES, k=len(ROLES)):
+            time.sleep(random.uniform(0.5, 2.5))
+            house.service.role(role).kill()
+
+    push(senders, kill)
+    house.service.wait_until_ready()
+    _assert_whole(house, senders, send_the_rest=True)
+
+
+def test_nothing_is_lost_when_the_service_is_stopped_while_senders_push(house: House) -> None:
+    senders = house.senders("stopped", Random(SEED))
+
+    def stop() -> None:
+        time.sleep(3)
+        house.service.stop()
+
+    push(senders, stop)
+    house.service.start()
+    _assert_whole(house, senders, send_the_rest=True)
     _assert_kept(house, house.sent)
+
+
+def _assert_whole(house: House, senders: list[Sender], *, send_the_rest: bool) -> dict[str, float]:
+    """Compare what the senders were told with what is kept, read, recorded and delivered."""
+    acknowledged = [one for sender in senders for one in sender.acknowledged]
+    unanswered = [one for sender in senders for one in sender.unanswered]
+    _assert_kept(house, acknowledged)
+    if send_the_rest:
+        _send_again(house, senders)
+        acknowledged += unanswered
+    house.sent += acknowledged
+    settled_s = _wait_until_settled(house)
+    _assert_kept(house, acknowledged)
     _assert_custody_recorded(house, acknowledged)
-    facts = _assert_one_result_set_for_each_revision(house)
+    revisions = _assert_one_result_set_for_each_revision(house, acknowledged + unanswered)
+    house.read_receive_log()
+    assert set(house.received) == house.results
     verified = house.service.json("audit", "verify")
     assert verified["ok"], verified
-    facts["acknowledged"] = len(acknowledged)
-    facts["unanswered"] = sum(len(sender.unanswered) for sender in senders)
-    facts["killed_after_s"], facts["settled_after_s"] = round(after_s, 2), round(settled_s, 1)
-    _note(trial, facts)
+    return {
+        "acknowledged": len(acknowledged),
+        "unanswered": len(unanswered),
+        "revisions": revisions,
+        "results": len(house.results),
+        "received_again": house.received.total() - len(house.results),
+        "settled_s": round(settled_s, 1),
+    }
 
 
-def _send_the_rest(house: House, senders: list[Sender]) -> None:
-    """Send what was not answered again, and with it something that was, as senders do."""
+def _send_again(house: House, senders: list[Sender]) -> None:
+    """Send what was not answered, and with it something that was, as senders do."""
     for sender in senders:
         again = sender.unanswered + sender.acknowledged[-1:]
-        if again:
-            assert len(send(house.service.dicom_port, again)) == len(again)
-            house.sent += sender.unanswered
+        assert len(send(house.service.dicom_port, again)) == len(again)
 
 
 def _assert_kept(house: House, acknowledged: list[SentObject]) -> None:
@@ -157,7 +216,7 @@ def _assert_kept(house: House, acknowledged: list[SentObject]) -> None:
     for one, found in known.items():
         assert [entry.standing for entry in found] == [Standing.CURRENT], one.sop_instance_uid
         kept = archive.read_object(found[0].study_key, found[0].blob_name)
-        assert bytes(data_set_of(kept)) == one.data_set, one.sop_instance_uid
+        assert digest(bytes(data_set_of(kept))) == one.digest, one.sop_instance_uid
     missing = archive.upkeep.sweep(now=0.0, grace_s=1e12).missing
     assert not missing, "rows without files"
 
@@ -199,59 +258,34 @@ def _assert_custody_recorded(house: House, acknowledged: list[SentObject]) -> No
         time.sleep(1)
 
 
-def _assert_one_result_set_for_each_revision(house: House) -> dict[str, float]:
-    """Compare our records with what the destination received; return the counts over all trials."""
-    ours = _ours(house)
-    received = _received(house.server)
-    for revision, objects in ours.items():
-        assert all(made.withdrawn_at is None for made in objects), revision
-        numbers = Counter((made.kind, made.ordinal) for made in objects)
-        assert numbers["SR", 1] == 1, revision
-        assert set(numbers.values()) == {1}, revision
-    uids = [made.sop_instance_uid for objects in ours.values() for made in objects]
-    assert len(uids) == len(set(uids))
-    assert set(received) == set(uids)
-    return {
-        "studies": len({revision.rpartition(".")[0] for revision in ours}),
-        "revisions": len(ours),
-        "results": len(uids),
-        "received_again": received.total() - len(uids),
-    }
-
-
-def _ours(house: House) -> dict[str, tuple[ResultObject, ...]]:
-    """Return every result object ever made, withdrawn or not, by revision."""
+def _assert_one_result_set_for_each_revision(house: House, sent: list[SentObject]) -> int:
+    """Return how many revisions there are of what was sent; each has its results once."""
     archive = house.archive
-    with archive.snapshot() as tx:
-        done = archive.revisions.in_state(tx, RevisionState.COMPLETED)
-        keys = {record.key.study_key for record in done}
-        made = {key: archive.results.objects_of_study(tx, key) for key in keys}
-        deliveries = {key: archive.deliveries.of_study(tx, key) for key in keys}
-    for key, records in deliveries.items():
-        assert {record.state for record in records} == {DeliveryState.COMPLETED}, key
-        assert len(records) == len(made[key]), key
-    return {
-        str(record.key): tuple(
-            one for one in made[record.key.study_key] if one.revision == record.key
-        )
-        for record in done
-    }
+    revisions = 0
+    for uid in {one.study_instance_uid for one in sent}:
+        key = archive.index.study_key(uid)
+        with archive.snapshot() as tx:
+            closed = archive.revisions.of(tx, key)
+            made = archive.results.objects_of_study(tx, key)
+            deliveries = archive.deliveries.of_study(tx, key)
+        assert {record.state for record in closed} <= {RevisionState.COMPLETED}
+        assert {record.state for record in deliveries} <= {DeliveryState.COMPLETED}
+        assert len(deliveries) == len(made)
+        assert all(one.withdrawn_at is None for one in made)
+        for record in closed:
+            _assert_one_set([one for one in made if one.revision == record.key])
+        house.results |= {one.sop_instance_uid for one in made}
+        revisions += len(closed)
+    return revisions
 
 
-def _received(server: Orthanc) -> Counter[str]:
-    """Return the SOP Instance UIDs in the destination's own log of what it received."""
-    names: Counter[str] = Counter()
-    since = 0
-    while True:
-        page = server.get(f"/changes?since={since}&limit=1000")
-        names.update(c["ID"] for c in page["Changes"] if c["ChangeType"] == "NewInstance")
-        since = page["Last"]
-        if page["Done"]:
-            break
-    uids: Counter[str] = Counter()
-    for name, count in names.items():
-        uids[server.get(f"/instances/{name}/simplified-tags")["SOPInstanceUID"]] += count
-    return uids
+def _assert_one_set(made: list[ResultObject]) -> None:
+    """One report, and captures with numbers of their own."""
+    numbers = Counter((one.kind, one.ordinal) for one in made)
+    assert numbers["SR", 1] == 1
+    assert set(numbers.values()) == {1}
+    assert sum(kind == "SR" for kind, _ in numbers) == 1
+    assert len({one.sop_instance_uid for one in made}) == len(made)
 
 
 def _done() -> set[int]:
