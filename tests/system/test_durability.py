@@ -42,7 +42,7 @@ class Recorded:
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
-    """Record the listener while an unchanged `storescu` sends three objects of one new study."""
+    """Record the listener while an unchanged `storescu` sends a new study, and part of it again."""
     folder = tmp_path_factory.mktemp("durability")
     files = folder / "files"
     files.mkdir()
@@ -54,9 +54,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     trace = folder / "trace"
     with running(service):
         with recording([service.role("dicom").pid], DURABILITY, trace, most_bytes=512):
-            sender = storescu(service.dicom_port, files)
-            output, _ = sender.communicate(timeout=60)
-        assert output.count(b"Received Store Response (Success)") == OBJECTS
+            output, _ = storescu(service.dicom_port, files).communicate(timeout=60)
+            again, _ = storescu(service.dicom_port, files / "0.dcm").communicate(timeout=60)
+        assert (output + again).count(b"Received Store Response (Success)") == OBJECTS + 1
     with trace.open() as lines:
         return Recorded(parse_trace(lines), service.folder)
 
@@ -64,7 +64,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
 def test_file_folder_and_database_are_durable_before_the_sender_hears_of_success(
     recorded: Recorded,
 ) -> None:
-    assert len(stored_responses(recorded.calls)) == OBJECTS
+    assert len(stored_responses(recorded.calls)) == OBJECTS + 1
     assert recorded.faults() == []
 
 

@@ -7,6 +7,7 @@ place on purpose: the same search must find every one of them.
 
 import base64
 import os
+import urllib.request
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,6 +75,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
         processes = [process.pid for process in service.processes()]
         hits = scanner.scan_unlinked("unlinked files", [*processes, unlinked])
         hits |= _scan(scanner, service)
+        hits |= scanner.scan("metrics", _metrics(service))
     hits |= _scan(scanner, service)  # once more, now that nothing is open
     with trace.open() as lines:
         calls = parse_trace(line for line in lines if not _is_read_of_file(line))
@@ -129,6 +131,12 @@ def _installed(folder: Path, port: int) -> Service:
         },
         environment={**os.environ, **private},
     )
+
+
+def _metrics(service: Service) -> bytes:
+    address = f"http://127.0.0.1:{service.api_port}/metrics"
+    with urllib.request.urlopen(address, timeout=30) as answer:
+        return bytes(answer.read())
 
 
 def _is_read_of_file(line: str) -> bool:
