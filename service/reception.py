@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
@@ -40,8 +41,13 @@ class SealedEvent(Protocol):
 class AuditTrail(Protocol):
     """What custody needs of the audit trail (`service.trail.Trail`)."""
 
-    def custody(self, peer: RemoteAE, instance: Instance) -> SealedEvent:
-        """Say that an instance is ours to keep."""
+    def custody_id(self, instance_key: InstanceKey, received_at: datetime) -> str:
+        """Return the id of the record which says that a stored instance is ours."""
+
+    def custody(
+        self, peer: RemoteAE, instance: Instance, *, event_id: str | None = None
+    ) -> SealedEvent:
+        """Say that an instance is ours to keep; under an id of its own if it has no row."""
 
     def decided(
         self, decision: Decision, revision: RevisionKey, identity: StudyIdentity, *, rule: str
@@ -77,7 +83,10 @@ class Receptionist:
         self._archive = archive
         self._trail = trail
         self._new = new
-        self._custody = trail.custody(new.peer, new.instance)
+        instance_key = archive.index.instance_key(new.instance.sop_instance_uid, new.content_digest)
+        self._custody = trail.custody(
+            new.peer, new.instance, event_id=trail.custody_id(instance_key, new.received_at)
+        )
         self._study_key = archive.index.study_key(new.instance.identity.study_instance_uid)
         self._sameness: dict[InstanceKey, Sameness | None] = {}
         self._to_compare: list[KnownInstance] = []
@@ -98,11 +107,12 @@ class Receptionist:
             self._count(tx, judgement.known.study_key, stored=0)
             if judgement.verdict is Verdict.RESTORED:
                 self._archive.studies.restore(tx, judgement.known.instance_key, self._new)
+            # The row has the record of the arrival that made it.
+            custody = self._trail.custody(self._new.peer, self._new.instance)
         else:
             self._add(tx, judgement)
-        self._archive.outbox.add(
-            tx, self._custody.event_id, self._custody.sealed, at=self._new.received_at
-        )
+            custody = self._custody
+        self._archive.outbox.add(tx, custody.event_id, custody.sealed, at=self._new.received_at)
         return judgement.verdict
 
     def compare(self) -> None:

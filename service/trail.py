@@ -7,6 +7,7 @@ into the transaction of what it records.
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 from archive.archive import Archive
 from archive.database import Transaction
@@ -26,13 +27,15 @@ from audit.records import RecordSealer, SealedRecord
 from audit.vocabulary import Action, Alert, Decision, Outcome
 from core.clock import Clock
 from core.errors import CorruptionError, ForgottenError
-from core.model import Instance, RemoteAE, RevisionKey, StudyIdentity, StudyKey
+from core.model import Instance, InstanceKey, RemoteAE, RevisionKey, StudyIdentity, StudyKey
 
 log = logging.getLogger(__name__)
 
 VERIFICATION = "1.2.840.10008.1.1"
 """SOP Class UID of C-ECHO. Source: PS3.4 Annex A."""
 
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 UNKNOWN_STUDY = StudyIdentity(NOBODY, "", "", "", "", "")
 """The study of an object that could not be read."""
@@ -80,9 +83,27 @@ class Trail:
             return Stamper(self.clock)()
         return Stamp(repeatable_id(self.key, *parts), self.clock())
 
-    def custody(self, peer: RemoteAE, instance: Instance) -> SealedRecord:
-        """Say that an instance is ours to keep."""
-        return self.seal(triggers.custody_taken(self.stamp(), remote_ae(peer), self.ours, instance))
+    def custody_id(self, instance_key: InstanceKey, received_at: datetime) -> str:
+        """Return the id of the record which says that a stored instance is ours.
+
+        It is `repeatable_id(key, "custody", instance key, microseconds)`: the instance's row has
+        its `instance_key`, and `received_at` as whole microseconds since 1970, which neither a
+        correction nor a restored file changes. So a verifier can ask for every row whether its
+        record is in the outbox or in the log. The moment keeps apart two rows of one key, should
+        an instance be deleted and come again.
+
+        An arrival that brought what we had (a duplicate, or the bytes that restore a damaged file)
+        has no row of its own; its record has a random id.
+        """
+        microseconds = (received_at - _EPOCH) // timedelta(microseconds=1)
+        return repeatable_id(self.key, "custody", instance_key, str(microseconds))
+
+    def custody(
+        self, peer: RemoteAE, instance: Instance, *, event_id: str | None = None
+    ) -> SealedRecord:
+        """Say that an instance is ours to keep; `event_id` is its `custody_id` if it is new."""
+        stamp = self.stamp() if event_id is None else Stamp(event_id, self.clock())
+        return self.seal(triggers.custody_taken(stamp, remote_ae(peer), self.ours, instance))
 
     def received(
         self,

@@ -5,6 +5,7 @@ import itertools
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 
@@ -13,10 +14,11 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from archive.archive import Archive
 from archive.entries import InstanceRecord, Standing
+from archive.tables import instance
 from audit.vocabulary import Decision
 from core.errors import (
     CapacityError,
@@ -25,7 +27,7 @@ from core.errors import (
     MismatchedInstanceError,
     UnavailableError,
 )
-from core.model import Instance, RemoteAE, RevisionKey, StudyIdentity
+from core.model import Instance, InstanceKey, RemoteAE, RevisionKey, StudyIdentity
 from core.states import DeliveryState, HoldReason, RevisionState
 from dicom_node.ports import AssociationOrigin, IncomingObject
 from service.intake import MAX_HELD_BYTES, Intake, Reception
@@ -53,8 +55,11 @@ class OpenTrail:
     numbers: Iterator[int] = field(default_factory=itertools.count)
     decisions: list[tuple[Decision, str, str]] = field(default_factory=list)
 
-    def custody(self, peer: RemoteAE, instance: Instance) -> Sealed:
-        return Sealed(f"custody {next(self.numbers)}", peer.name.encode())
+    def custody_id(self, instance_key: InstanceKey, received_at: datetime) -> str:
+        return f"custody {instance_key} {received_at.isoformat()}"
+
+    def custody(self, peer: RemoteAE, instance: Instance, *, event_id: str | None = None) -> Sealed:
+        return Sealed(event_id or f"custody {next(self.numbers)}", peer.name.encode())
 
     def decided(
         self, decision: Decision, revision: RevisionKey, identity: StudyIdentity, *, rule: str
@@ -345,6 +350,23 @@ def test_an_object_whose_audit_record_cannot_be_kept_is_not_ours(house: House) -
     with pytest.raises(Exception, match="outbox"):
         house.store(ct_image())
     assert (house.rows(), house.files()) == (0, 0)
+
+
+def test_the_audit_record_of_an_instance_can_be_asked_for_by_its_row(house: House) -> None:
+    """However it came to be stored; an arrival without a row has an id of its own."""
+    dataset = ct_image()
+    house.store(dataset)
+    house.store(dataset)
+    house.seconds = 1
+    house.store(_changed(dataset, PatientName="Example^Eve"))
+    house.store(_changed(dataset, SliceThickness=2))
+    with house.archive.snapshot() as tx:
+        rows = tx.execute(select(instance.c.instance_key, instance.c.received_at)).all()
+        pending = [one.event_id for one in house.archive.outbox.pending(tx, 1000)]
+    wanted = {house.trail.custody_id(row.instance_key, row.received_at) for row in rows}
+    assert len(rows) == len(wanted) == 3
+    assert wanted <= set(pending)
+    assert len([one for one in pending if one.startswith("custody")]) == 4
 
 
 # --- the same object twice ---------------------------------------------------------------------

@@ -1,0 +1,33 @@
+"""The audit trail of a process."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from audit.records import RecordSealer
+from core.model import InstanceKey
+from service.trail import Trail
+from tests.support.archives import NOON, PEER, instance
+
+TRAIL = Trail("dicom", "here", "SECOND", lambda: NOON, RecordSealer(b"a" * 32), b"a" * 32)
+KEY = InstanceKey("instance-key")
+
+
+def test_the_id_of_a_custody_record_is_derived_from_the_row_of_its_instance() -> None:
+    wanted = TRAIL.custody_id(KEY, NOON)
+    assert TRAIL.custody_id(KEY, NOON.astimezone(tz=None)) == wanted
+    others = [
+        TRAIL.custody_id(InstanceKey("another"), NOON),
+        TRAIL.custody_id(KEY, NOON + timedelta(microseconds=1)),
+        replace(TRAIL, key=b"b" * 32).custody_id(KEY, NOON),
+    ]
+    assert len({wanted, *others}) == 4
+
+
+def test_a_custody_record_has_the_derived_id_or_one_of_its_own() -> None:
+    wanted = TRAIL.custody_id(KEY, datetime(2026, 3, 1, tzinfo=UTC))
+    derived = TRAIL.custody(PEER, instance(), event_id=wanted)
+    assert derived.event_id == wanted
+    assert TRAIL.sealer.open(derived).time == NOON
+    ids = {TRAIL.custody(PEER, instance()).event_id for _ in range(3)}
+    assert len(ids) == 3
+    assert wanted not in ids
