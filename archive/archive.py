@@ -10,7 +10,9 @@ from sqlalchemy import select
 from archive.accounts import Accounts
 from archive.arrivals import Arrivals
 from archive.blobs import BlobStore, BlobWriter
+from archive.callers import Callers
 from archive.catalogue import Catalogue
+from archive.configurations import Configurations
 from archive.database import Database, Transaction, make_database_file, sqlite_url
 from archive.deliveries import Deliveries
 from archive.disk import Disk
@@ -58,6 +60,8 @@ class Archive:
     journey: Journey
     outbox: Outbox
     accounts: Accounts
+    callers: Callers
+    configurations: Configurations
     leases: Leases
     upkeep: Upkeep
 
@@ -151,6 +155,8 @@ def open_archive(
         journey=Journey(),
         outbox=Outbox(),
         accounts=Accounts(),
+        callers=Callers(),
+        configurations=Configurations(),
         leases=Leases(),
         upkeep=Upkeep(database, blobs, keystore),
     )

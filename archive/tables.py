@@ -1,8 +1,8 @@
 """The database tables. `migrations/` holds their history and must end in the same tables.
 
 No column tells who a patient is. Plain columns hold our own keys, states, counts, times, sizes, SOP
-classes, modalities, transfer syntaxes and names of peers; look-ups by a UID or a patient ID go
-through keyed digests; everything else is in `sealed` columns under the study's own key.
+classes, modalities, transfer syntaxes and what callers are known by; look-ups by a UID or a patient
+ID go through keyed digests; everything else is in `sealed` columns under the study's own key.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    UniqueConstraint,
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -278,4 +279,48 @@ lease = Table(
     Column("generation", Integer, nullable=False),
     Column("acquired_at", Moment, nullable=False),
     Column("expires_at", Moment, nullable=False),
+)
+
+caller = Table(
+    "caller",
+    metadata,
+    Column("caller_id", String(16), primary_key=True),
+    Column("address", Text, nullable=False),
+    Column("calling_ae_title", Text, nullable=False),
+    Column("called_ae_title", Text, nullable=False),
+    Column("certificate_sha256", String(64), nullable=False),
+    Column("certificate_subject", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("remedy", Text, nullable=False),
+    Column("first_at", Moment, nullable=False),
+    Column("last_at", Moment, nullable=False, index=True),
+    Column("count", BigInteger, nullable=False),
+    UniqueConstraint(
+        "address",
+        "calling_ae_title",
+        "called_ae_title",
+        "certificate_sha256",
+        name="uq_caller_name",
+    ),
+)
+
+peer_sighting = Table(
+    "peer_sighting",
+    metadata,
+    Column("peer_name", String(64), primary_key=True),
+    Column("at", Moment, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("calling_ae_title", Text, nullable=False),
+    Column("called_ae_title", Text, nullable=False),
+    Column("certificate_sha256", String(64), nullable=False),
+)
+
+configuration = Table(
+    "configuration",
+    metadata,
+    Column("place", String(128), primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("fault", Text, nullable=False),
+    Column("waiting", Text, nullable=False),
+    Column("at", Moment, nullable=False),
 )
