@@ -9,12 +9,13 @@ them failed; the figures themselves are for a person to judge.
 import argparse
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 
 def main() -> int:
     """Run all, or those that are named; return the exit code."""
-    here = sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
+    here = sorted(_names(Path(__file__).parent))
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(here)}")
     names = parser.parse_args().names or here
@@ -30,6 +31,11 @@ def main() -> int:
     if failed:
         print(f"\nfailed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _names(folder: Path) -> Iterator[str]:
+    yield from (path.stem for path in folder.glob("[a-z]*.py"))
+    yield from (path.parent.name for path in folder.glob("[a-z]*/__main__.py"))
 
 
 if __name__ == "__main__":
