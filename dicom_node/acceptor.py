@@ -16,7 +16,7 @@ from pynetdicom.transport import AddressInformation
 from core.errors import ServiceError
 from core.model import RemoteAE
 from dicom_node.faults import log_fault
-from dicom_node.gate import Caller, Gate, readable
+from dicom_node.gate import Caller, readable
 from dicom_node.ports import (
     AssociationOrigin,
     Ending,
@@ -31,6 +31,7 @@ from dicom_node.settings import NodeSettings, PeerSettings, Right
 from dicom_node.status import PROCESSING_FAILURE, SUCCESS
 from dicom_node.store_scp import StoreSession
 from dicom_node.upper_layer import Limits, WaitingAssociation
+from dicom_node.visitor import Doorkeeper, Visitor
 
 log = logging.getLogger(__name__)
 
@@ -53,9 +54,10 @@ class House:
     """What every association of the node shares."""
 
     settings: NodeSettings
-    gate: Gate
+    doorkeeper: Doorkeeper
     sink: InstanceSink
     observer: NodeObserver
+    on_end: Callable[["AcceptorAssociation"], None]
 
     def tell(self, association_id: str, event: Callable[[], None]) -> None:
         """Tell the observer; its failure changes nothing for the peer."""
@@ -63,18 +65,6 @@ class House:
             event()
         except Exception as error:  # noqa: BLE001 - an observer must not end an association
             log_fault("observer failed", association_id, error)
-
-    def refuse(self, association_id: str, refusal: Refusal) -> None:
-        """Log and report somebody who was not let in."""
-        log.warning(
-            "refused %s calling %s from %s: %s. %s",
-            refusal.calling_ae_title or "a connection",
-            refusal.called_ae_title or "us",
-            refusal.address,
-            refusal.reason,
-            refusal.remedy,
-        )
-        self.tell(association_id, lambda: self.observer.refused(refusal))
 
 
 class PeerServices:
@@ -111,6 +101,7 @@ class AcceptorAssociation(WaitingAssociation):
         ae: ApplicationEntity,
         house: House,
         connection: socket.socket,
+        visitor: Visitor,
         addresses: tuple[AddressInformation, AddressInformation],
     ) -> None:
         settings = house.settings
@@ -122,6 +113,7 @@ class AcceptorAssociation(WaitingAssociation):
         )
         super().__init__(ae, "acceptor", limits, uuid.uuid4().hex[:16])
         self._house = house
+        self._visitor = visitor
         self._origin: AssociationOrigin | None = None
         self._services: PeerServices | None = None
         self._denied: dict[str, Right] = {}
@@ -168,10 +160,11 @@ class AcceptorAssociation(WaitingAssociation):
             self.kill()
             self.dul.socket._shutdown_socket()
             self._report_end()
-            self._house.gate.leave(self.requestor.address_info.address)
+            self._house.doorkeeper.leave(self._visitor)
+            self._house.on_end(self)
 
     def _converse(self) -> None:
-        request = self.dul.receive_pdu(wait=True, timeout=self.limits.request_timeout_s)
+        request = self.dul.receive_pdu(wait=True, timeout=self._visitor.patience_s)
         if not isinstance(request, A_ASSOCIATE):
             self._turn_away_silently()
             return
@@ -188,30 +181,28 @@ class AcceptorAssociation(WaitingAssociation):
         if self.dul.is_garbled:
             refusal = Refusal(
                 reason=RefusalReason.NOT_DICOM,
-                address=self.requestor.address_info.address,
+                address=self._visitor.address,
                 calling_ae_title="",
                 called_ae_title="",
-                remedy="Keep other protocols off dicom_node.port",
+                remedy=f"Keep other protocols off {self._visitor.entrance}",
             )
-            self._house.refuse(self.association_id, refusal)
+            self._house.doorkeeper.refused(refusal)
         self.break_off()
 
     def _admit(self, request: A_ASSOCIATE) -> tuple[int, int, int] | None:
         """Let the peer in, or return how the rejection reads."""
         caller = Caller(
-            address=self.requestor.address_info.address,
+            address=self._visitor.address,
             calling_ae_title=str(request.calling_ae_title).strip(" "),
             called_ae_title=str(request.called_ae_title).strip(" "),
         )
-        peer = self._house.gate.admit(caller)
+        peer = self._house.doorkeeper.admit(self._visitor, caller)
         if isinstance(peer, Refusal):
-            self._house.refuse(self.association_id, peer)
             return _REJECTION[peer.reason]
         origin = AssociationOrigin(self.association_id, _remote(peer, caller))
         try:
             self._house.observer.opened(origin)
         except ServiceError as error:
-            self._house.gate.dismiss()
             log.warning("association %s: rejected for now: %s", self.association_id, error)
             return _TEMPORARY_CONGESTION
         self._origin = origin
@@ -250,12 +241,12 @@ class AcceptorAssociation(WaitingAssociation):
     def _refuse_right(self, right: Right, peer: PeerSettings) -> None:
         refusal = Refusal(
             reason=RefusalReason.NOT_ALLOWED,
-            address=self.requestor.address_info.address,
+            address=self._visitor.address,
             calling_ae_title=readable(peer.ae_title),
             called_ae_title=self._house.settings.called_ae_title_of(peer),
             remedy=f"Add `{right}` to `allow` of the peer {peer.name} in dicom_node.peers",
         )
-        self._house.refuse(self.association_id, refusal)
+        self._house.doorkeeper.refused(refusal)
 
     def _serve(self) -> None:
         """Wait for the end, and say now and then that we live; messages are the other thread's."""
@@ -304,7 +295,6 @@ class AcceptorAssociation(WaitingAssociation):
         self._house.tell(
             self.association_id, lambda: self._house.observer.closed(origin, how, stored, failed)
         )
-        self._house.gate.dismiss()
 
 
 def _remote(peer: PeerSettings, caller: Caller) -> RemoteAE:

@@ -1,13 +1,19 @@
-"""Who may connect: known addresses first, then called AE title, calling AE title and address."""
+"""Who may connect, and how many: address first, then called and calling AE title and address.
 
+Only counting and comparing; nothing here waits. All processes of a node ask one gate, so that its
+limits are exact.
+"""
+
+import itertools
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from dicom_node.ports import Refusal, RefusalReason
 from dicom_node.settings import NodeSettings, PeerSettings
 
-_SPARE_CONNECTIONS = 16
+_SPARE_SEATS = 16
 """Beyond `max_associations`: so many more are heard, to be told that we are full."""
 
 _MAX_AE_TITLE = 16
@@ -16,7 +22,7 @@ _MAX_AE_TITLE = 16
 def readable(ae_title: str) -> str:
     """Return an AE title as it may be logged: short, printable, nothing that ends a line."""
     shown = ae_title.strip(" ")[:_MAX_AE_TITLE]
-    return "".join(c if " " <= c <= "~" and c != "\\" else "?" for c in shown)
+    return "".join(c if " " <= c <= "~" and c not in "\\\"'" else "?" for c in shown)
 
 
 def parse_address(address: str) -> IPv4Address | IPv6Address:
@@ -34,69 +40,132 @@ class Caller:
     address: str
     calling_ae_title: str
     called_ae_title: str
+    certificate_fingerprint: str = ""
+    """SHA-256 of the certificate that he proved to own; empty without TLS."""
+
+
+@dataclass
+class _Guest:
+    address: str
+    is_stranger: bool
+    is_seated: bool = False
+    peer: str = ""
 
 
 class Gate:
-    """Tells peers from strangers, and keeps strangers from taking the peers' room."""
+    """Tells peers from strangers, and keeps each from taking the room of the others.
+
+    A connection comes in by `enter`, which gives it a ticket; takes a seat when it has asked for
+    an association; becomes a peer's by `admit`; and gives everything back by `leave`.
+    """
 
     def __init__(self, settings: NodeSettings) -> None:
         self._settings = settings
+        self._peers: Sequence[PeerSettings] = settings.peers
         self._lock = threading.Lock()
-        self._connected = 0
-        self._strangers = 0
-        self._associated = 0
+        self._tickets = itertools.count(1)
+        self._guests: dict[int, _Guest] = {}
 
-    def enter(self, address: str) -> Refusal | None:
-        """Count a new connection in, or refuse it before a thread is spent on it."""
+    @property
+    def associations(self) -> int:
+        """How many associations are open."""
         with self._lock:
-            if self._is_stranger(address):
-                if self._strangers >= self._settings.max_unknown_connections:
-                    return self._refusal(
-                        RefusalReason.WRONG_ADDRESS,
-                        Caller(address, "", ""),
-                        "Too many connections from addresses of no peer: add the address to "
-                        "`addresses` of its peer in dicom_node.peers, or keep it out of the port",
-                    )
-                self._strangers += 1
-                return None
-            if self._connected >= self._settings.max_associations + _SPARE_CONNECTIONS:
-                return self._full(Caller(address, "", ""))
-            self._connected += 1
+            return sum(1 for guest in self._guests.values() if guest.peer)
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open, those that have not spoken yet included."""
+        with self._lock:
+            return len(self._guests)
+
+    def replace_peers(self, peers: Sequence[PeerSettings]) -> None:
+        """Go by other peers from now on; associations that are open stay so."""
+        with self._lock:
+            self._peers = tuple(peers)
+
+    def enter(self, address: str) -> int | Refusal:
+        """Count a new connection in and return its ticket, or refuse it."""
+        with self._lock:
+            is_stranger = not any(_is_at(peer, address) for peer in self._peers)
+            refusal = (self._crowd if is_stranger else self._press)(address)
+            if refusal is not None:
+                return refusal
+            ticket = next(self._tickets)
+            self._guests[ticket] = _Guest(address, is_stranger)
+            return ticket
+
+    def seat(self, ticket: int) -> Refusal | None:
+        """Let a connection ask for an association, which will cost threads, or refuse it."""
+        with self._lock:
+            guest = self._guests[ticket]
+            seated = sum(1 for one in self._guests.values() if one.is_seated)
+            if seated >= self._settings.max_associations + _SPARE_SEATS:
+                return self._full(Caller(guest.address, "", ""))
+            guest.is_seated = True
             return None
 
-    def leave(self, address: str) -> None:
-        """Count a connection out that `enter` let in."""
-        with self._lock:
-            if self._is_stranger(address):
-                self._strangers -= 1
-            else:
-                self._connected -= 1
-
-    def admit(self, caller: Caller) -> PeerSettings | Refusal:
+    def admit(self, ticket: int, caller: Caller) -> PeerSettings | Refusal:
         """Return the peer that `caller` is and count its association in, or refuse it."""
-        peer = self._identify(caller)
-        if isinstance(peer, Refusal):
+        with self._lock:
+            peer = self._identify(caller)
+            if isinstance(peer, Refusal):
+                return peer
+            refusal = self._overdone(peer, caller)
+            if refusal is not None:
+                return refusal
+            self._guests[ticket].peer = peer.name
             return peer
-        with self._lock:
-            if self._associated >= self._settings.max_associations:
-                return self._full(caller)
-            self._associated += 1
-        return peer
 
-    def dismiss(self) -> None:
-        """Count an association out that `admit` let in."""
+    def leave(self, ticket: int) -> None:
+        """Count a connection out, and its association; nothing happens if it is out."""
         with self._lock:
-            self._associated -= 1
+            self._guests.pop(ticket, None)
+
+    def _crowd(self, address: str) -> Refusal | None:
+        strangers = sum(1 for guest in self._guests.values() if guest.is_stranger)
+        if strangers < self._settings.max_unknown_connections:
+            return None
+        return _refusal(
+            RefusalReason.WRONG_ADDRESS,
+            Caller(address, "", ""),
+            "Too many connections from addresses of no peer: add the address to "
+            "`addresses` of its peer in dicom_node.peers, or keep it out of the port",
+        )
+
+    def _press(self, address: str) -> Refusal | None:
+        limit = self._settings.max_connections_per_address
+        if sum(1 for guest in self._guests.values() if guest.address == address) < limit:
+            return None
+        return _refusal(
+            RefusalReason.CAPACITY,
+            Caller(address, "", ""),
+            f"{limit} connections from this address are open: raise "
+            "dicom_node.max_connections_per_address, or let the peer try again later",
+        )
+
+    def _overdone(self, peer: PeerSettings, caller: Caller) -> Refusal | None:
+        names = [guest.peer for guest in self._guests.values() if guest.peer]
+        if len(names) >= self._settings.max_associations:
+            return self._full(caller)
+        limit = peer.max_associations
+        if limit is None or names.count(peer.name) < limit:
+            return None
+        return _refusal(
+            RefusalReason.CAPACITY,
+            caller,
+            f"{limit} associations of the peer {peer.name} are open: raise its "
+            "`max_associations` in dicom_node.peers, or let it try again later",
+        )
 
     def _identify(self, caller: Caller) -> PeerSettings | Refusal:
         settings = self._settings
         called = [
             peer
-            for peer in settings.peers
+            for peer in self._peers
             if settings.called_ae_title_of(peer) == caller.called_ae_title
         ]
         if not called and caller.called_ae_title != settings.ae_title:
-            return self._refusal(
+            return _refusal(
                 RefusalReason.UNKNOWN_CALLED_AE_TITLE,
                 caller,
                 f"Let the peer call {settings.ae_title}, or set `called_ae_title` of its entry in "
@@ -104,7 +173,7 @@ class Gate:
             )
         titled = [peer for peer in called if peer.ae_title == caller.calling_ae_title]
         if not titled:
-            return self._refusal(
+            return _refusal(
                 RefusalReason.UNKNOWN_CALLING_AE_TITLE,
                 caller,
                 "Add a peer with this `ae_title` and this address in `addresses` to "
@@ -113,32 +182,31 @@ class Gate:
         for peer in titled:
             if _is_at(peer, caller.address):
                 return peer
-        return self._refusal(
+        return _refusal(
             RefusalReason.WRONG_ADDRESS,
             caller,
             f"Add the address to `addresses` of the peer {titled[0].name} in dicom_node.peers, "
             "if it is its own",
         )
 
-    def _is_stranger(self, address: str) -> bool:
-        return not any(_is_at(peer, address) for peer in self._settings.peers)
-
     def _full(self, caller: Caller) -> Refusal:
-        return self._refusal(
+        return _refusal(
             RefusalReason.CAPACITY,
             caller,
             f"{self._settings.max_associations} associations are open: raise "
             "dicom_node.max_associations, or let the peer try again later",
         )
 
-    def _refusal(self, reason: RefusalReason, caller: Caller, remedy: str) -> Refusal:
-        return Refusal(
-            reason=reason,
-            address=caller.address,
-            calling_ae_title=readable(caller.calling_ae_title),
-            called_ae_title=readable(caller.called_ae_title),
-            remedy=remedy,
-        )
+
+def _refusal(reason: RefusalReason, caller: Caller, remedy: str) -> Refusal:
+    return Refusal(
+        reason=reason,
+        address=caller.address,
+        calling_ae_title=readable(caller.calling_ae_title),
+        called_ae_title=readable(caller.called_ae_title),
+        remedy=remedy,
+        certificate_fingerprint=caller.certificate_fingerprint,
+    )
 
 
 def _is_at(peer: PeerSettings, address: str) -> bool:

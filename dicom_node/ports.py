@@ -5,6 +5,7 @@ associations, several at a time, but those of one association in order.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
@@ -62,11 +63,20 @@ class Refusal:
 
     reason: RefusalReason
     address: str
+    """Empty where callers of several addresses are told of together."""
     calling_ae_title: str
     """Empty where the connection was refused before the peer could name itself."""
     called_ae_title: str
     remedy: str
     """Names the setting of config.yaml to change."""
+    certificate_fingerprint: str = ""
+    """SHA-256 of the certificate that the peer proved to own; empty without TLS."""
+    last_at: datetime | None = None
+    """When it last happened; given once it is reported."""
+    times: int = 1
+    """How many refusals this tells of."""
+    is_repeated: bool = False
+    """Whether the first of them was reported before."""
 
 
 class InstanceReceiver(Protocol):

@@ -63,6 +63,8 @@ class PeerSettings(BaseModel, frozen=True, extra="forbid"):
     """Who issued the patient IDs in objects that do not say so themselves."""
     allow: frozenset[Right] = frozenset({Right.ECHO, Right.STORE})
     """What it may ask: `echo`, `store`."""
+    max_associations: PositiveInt | None = None
+    """More of its associations at once are rejected as transient; empty: as many as the node's."""
     priority: Priority = Priority.ROUTINE
     """`stat` puts its studies before routine ones."""
 
@@ -82,6 +84,11 @@ class NodeSettings(BaseModel, frozen=True, extra="forbid"):
     """An object longer than this is refused; a peer could fill the disk otherwise."""
     max_associations: PositiveInt = 64
     """More at once are rejected as transient; each costs two threads."""
+    max_connections_per_address: PositiveInt = 48
+    """More connections at once from one known address are closed; one must not take all room."""
+    max_waiting_connections: PositiveInt = 512
+    """Connections at once that have not asked for an association yet; each costs a descriptor. Of
+    one too many, the oldest of the address that has most of them is closed."""
     max_unknown_connections: PositiveInt = 8
     """Connections at once from addresses of no peer, which live only to be told so."""
     request_timeout_s: PositiveFloat = 5.0

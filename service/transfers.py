@@ -90,11 +90,12 @@ class NodeWatch:
 
     def refused(self, refusal: Refusal) -> None:
         """Record that somebody was not let in."""
+        again = f" ({refusal.times} times more)" if refusal.is_repeated else ""
         record = self.trail.refused(
             refusal.calling_ae_title,
             refusal.called_ae_title,
             refusal.address,
-            f"{refusal.reason.value}. {refusal.remedy}",
+            f"{refusal.reason.value}{again}. {refusal.remedy}",
         )
         with self.archive.transaction() as tx:
             self.archive.outbox.add(tx, record.event_id, record.sealed, at=self.clock())
