@@ -44,7 +44,7 @@ test: setup ## all tests, with the real peers
 
 torture: setup ## kill the service TRIALS times (300); goes on where it was stopped
 	SECOND_READER_KILL_TRIALS=$(TRIALS) SECOND_READER_KILL_STATE=$(CURDIR)/.torture \
-		$(BIN)/pytest tests/system/test_kill.py
+		$(BIN)/pytest tests/torture/test_kill.py
 
 demo: base ## one study through the whole service on this machine
 	$(BIN)/second-reader demo

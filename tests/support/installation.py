@@ -37,6 +37,8 @@ class Service:
     dicom_port: int
     api_port: int
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    program: Sequence[str] = ("service", "serve")
+    """The module that starts all roles, and its first arguments."""
     process: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -78,7 +80,7 @@ class Service:
         """Start every role."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "service", "serve", "--config", str(self.config)],
+                [sys.executable, "-m", *self.program, "--config", str(self.config)],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**self.environment, **self._variables()},

@@ -19,6 +19,7 @@ PEERS = {
     "dciodvfy": "dciodvfy",
     "PixelMed": "/usr/share/java/pixelmed.jar",
     "strace": "strace",
+    "gcc": "gcc",
 }
 """Name in the summary, and the program or file that shows it is there."""
 
