@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from audit.checkpoint import load_checkpoints, load_public_key
+from audit.checkpoint import load_public_key, read_outside
 from audit.errors import LogUnreadableError
 from audit.verify import Report, verify
 from core.clock import utc_now
@@ -42,8 +42,14 @@ def _verified(options: argparse.Namespace) -> Report:
         raise LogUnreadableError(
             f"{options.public_key} cannot be read ({error.strerror})"
         ) from None
-    outside = [one for file in options.checkpoint for one in load_checkpoints(file, key)]
-    return verify(options.folder, key, now=utc_now(), outside=outside)
+    files = [read_outside(file, key) for file in options.checkpoint]
+    return verify(
+        options.folder,
+        key,
+        now=utc_now(),
+        outside=[one for signed, _ in files for one in signed],
+        unsigned_outside=[fault for _, faults in files for fault in faults],
+    )
 
 
 def _told(report: Report) -> str:

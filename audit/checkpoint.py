@@ -133,6 +133,31 @@ def split_checkpoints(text: str) -> Iterator[str]:
             yield "\n".join((*lines[at - 1 - _TEXT_LINES : at + 1], ""))
 
 
+def read_outside(
+    path: Path, public_key: Ed25519PublicKey
+) -> tuple[tuple[Checkpoint, ...], tuple[str, ...]]:
+    """Return the checkpoints of a file that was kept outside, and what is wrong with the others.
+
+    Raises
+    ------
+    NotFoundError
+        If the file cannot be read.
+    """
+    try:
+        text = path.read_bytes().decode(errors="replace")
+    except OSError as error:
+        raise NotFoundError(f"{path} cannot be read ({error.strerror})") from None
+    signed, faults = [], []
+    for number, note in enumerate(split_checkpoints(text)):
+        try:
+            signed.append(read_checkpoint(note, public_key))
+        except CheckpointError as error:
+            faults.append(f"checkpoint {number} of {path}: {error}")
+    if not signed and not faults:
+        faults.append(f"{path} holds no checkpoint")
+    return tuple(signed), tuple(faults)
+
+
 def load_checkpoints(path: Path, public_key: Ed25519PublicKey) -> list[Checkpoint]:
     """Return all checkpoints of a file that was kept outside.
 
@@ -143,14 +168,10 @@ def load_checkpoints(path: Path, public_key: Ed25519PublicKey) -> list[Checkpoin
     NotFoundError
         If the file cannot be read.
     """
-    try:
-        text = path.read_bytes().decode(errors="replace")
-    except OSError as error:
-        raise NotFoundError(f"{path} cannot be read ({error.strerror})") from None
-    checkpoints = [read_checkpoint(note, public_key) for note in split_checkpoints(text)]
-    if not checkpoints:
-        raise CheckpointError(f"{path} holds no checkpoint")
-    return checkpoints
+    checkpoints, faults = read_outside(path, public_key)
+    if faults:
+        raise CheckpointError(faults[0])
+    return list(checkpoints)
 
 
 def public_key_pem(key: Ed25519PublicKey) -> bytes:

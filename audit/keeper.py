@@ -7,6 +7,7 @@ The service's sequencer holds a keeper, hands it the records of the outbox, and 
 import logging
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -23,8 +24,8 @@ from audit.disk import reading, sync, writing
 from audit.errors import BrokenChainError, CheckpointError
 from audit.log import AuditLog
 from audit.records import SealedRecord
-from audit.recovery import TornTail
-from audit.segments import CHECKPOINTS, PUBLIC_KEY
+from audit.recovery import REMEDY, TornTail
+from audit.segments import CHECKPOINTS, PUBLIC_KEY, find_segments
 from audit.settings import AuditSettings
 from core.clock import Clock
 from core.errors import ConfigurationError
@@ -35,11 +36,27 @@ _TAIL_BYTES = 4096
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What the database knows of a log, so that no other can take its place."""
+
+    note: str = ""
+    """How it was signed last (`AuditKeeper.last_note`)."""
+    event_id: str = ""
+    """A record that it has."""
+
+
 class AuditKeeper:
     """Appends and signs. Not for several threads at once."""
 
     def __init__(
-        self, folder: Path, settings: AuditSettings, *, signing_key: bytes, clock: Clock
+        self,
+        folder: Path,
+        settings: AuditSettings,
+        *,
+        signing_key: bytes,
+        clock: Clock,
+        seen: Seen | None = None,
     ) -> None:
         """Open the log and prove that it is the one that was signed last.
 
@@ -49,6 +66,8 @@ class AuditKeeper:
             Of the log, absolute; so must be the `checkpoint_files` in `settings`.
         signing_key
             The 32 private bytes of the Ed25519 key.
+        seen
+            What others know of this log; None if nobody has seen it yet.
 
         Raises
         ------
@@ -64,11 +83,14 @@ class AuditKeeper:
         self.unreachable: tuple[Path, ...] = ()
         """Checkpoint files that could not be written the last time; worth an alarm."""
         with reading(folder):
-            signed = self._last_signed()
+            signed = self._last_signed("" if seen is None else seen.note)
+            if seen is not None and seen.event_id and not find_segments(folder):
+                raise BrokenChainError("the log is gone, but not what was in it", remedy=REMEDY)
         self._log = AuditLog(
             folder, entries_per_segment=settings.entries_per_segment, signed=signed
         )
         try:
+            self._require("" if seen is None else seen.event_id)
             self._publish_key()
             self._last = signed or self._begun()
             self._unsigned_since: datetime | None = None
@@ -77,6 +99,11 @@ class AuditKeeper:
         except BaseException:
             self._log.close()
             raise
+
+    def _require(self, event_id: str) -> None:
+        """Refuse to go on with a log that lacks a record which it had."""
+        if event_id and not self._log.holds(event_id):
+            raise BrokenChainError(f"record {event_id} was durable and is gone", remedy=REMEDY)
 
     def _begun(self) -> Checkpoint:
         """Sign the empty log; a log that has records has checkpoints too."""
@@ -96,6 +123,11 @@ class AuditKeeper:
     def size(self) -> int:
         """How many records the log holds."""
         return self._log.size
+
+    @property
+    def last_note(self) -> str:
+        """What was signed last, with its signature."""
+        return self._signer.sign(self._last.text())
 
     @property
     def last_checkpoint(self) -> Checkpoint:
@@ -161,10 +193,12 @@ class AuditKeeper:
                 _log.warning("checkpoint file %s cannot be written (%s)", path, error.strerror)
         self.unreachable = tuple(unreachable)
 
-    def _last_signed(self) -> Checkpoint | None:
-        """Return the longest log that was signed, as this folder and the outside know it."""
+    def _last_signed(self, seen: str) -> Checkpoint | None:
+        """Return the longest log that was signed, as this folder and others know it."""
         own = self._last_in(self._folder / CHECKPOINTS)
         known = [own] if own else []
+        if seen:
+            known.append(read_checkpoint(seen, self._signer.public_key))
         for path in self._settings.checkpoint_files:
             try:
                 outside = self._last_in(path)

@@ -3,6 +3,7 @@
 `append` returns when its records survive a power cut, and not before.
 """
 
+import errno
 import fcntl
 import logging
 import os
@@ -90,6 +91,10 @@ class AuditLog:
         """Return the root over all entries."""
         return self._tree.root()
 
+    def holds(self, event_id: str) -> bool:
+        """Whether a record is in the log."""
+        return self._ids.position_of(uuid.UUID(event_id).bytes) is not None
+
     def append(self, records: Sequence[SealedRecord]) -> int:
         """Make the records durable, those excepted whose event id the log holds; return its size.
 
@@ -125,6 +130,7 @@ class AuditLog:
         frames = b"".join(map(encode_frame, entries))
         _write_all(self._entries, frames)
         os.fdatasync(self._entries)
+        self._require_in_place()
         # Durable from here on: everything below only follows.
         self._end += len(frames)
         first, leaves = self.size, [leaf_hash(entry) for entry in entries]
@@ -134,6 +140,12 @@ class AuditLog:
         self._ids.add(first, [entry[:EVENT_ID_BYTES] for entry in entries])
         if self._ids.is_full:
             self._ids.flush(self.size, self.root())
+
+    def _require_in_place(self) -> None:
+        """Find out whether what was written is where the log is read; raises OSError if not."""
+        is_it = os.path.samestat(self._segment.path.stat(), os.fstat(self._entries))
+        if not is_it:
+            raise FileNotFoundError(errno.ENOENT, "another file has taken its place")
 
     def _room(self) -> int:
         return self._segment.first + self._capacity - self.size

@@ -50,9 +50,12 @@ class RecordSealer:
             If it lacks what its kind must have.
         """
         require_whole(event)
-        context = _context(event.event_id)
-        sealed = seal(self._record_key(context), dump_record(event), context=context)
-        return SealedRecord(event.event_id, sealed)
+        return self.seal_written(event.event_id, dump_record(event))
+
+    def seal_written(self, event_id: str, written: bytes) -> SealedRecord:
+        """Seal an event that was written as `dump_record` does, and is known to be whole."""
+        context = _context(event_id)
+        return SealedRecord(event_id, seal(self._record_key(context), written, context=context))
 
     def open(self, record: SealedRecord) -> AuditEvent:
         """Open a record.

@@ -19,10 +19,11 @@ from audit.tree import HASH_BYTES, GrowingTree, leaf_hash
 
 _log = logging.getLogger(__name__)
 
-_REMEDY = (
-    "Keep the folder as evidence, run `second-reader audit verify`, and let the service start a "
-    "new log in an empty folder"
+REMEDY = (
+    "Run `second-reader audit verify`, restore the folder, or move it away as evidence and let a "
+    "new log begin with `second-reader audit begin --reason TEXT`"
 )
+"""What to do about a log that is not the one it was."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def recover(folder: Path, ids: IdIndex, signed: Checkpoint | None) -> Recovered 
     segments = find_segments(folder)
     if not segments:
         if signed is not None and signed.size > 0:
-            raise BrokenChainError("the log is gone, but not its checkpoints", remedy=_REMEDY)
+            raise BrokenChainError("the log is gone, but not its checkpoints", remedy=REMEDY)
         ids.clear()
         return None
     replay = _Replay(segments, ids, signed)
@@ -69,7 +70,7 @@ def recover(folder: Path, ids: IdIndex, signed: Checkpoint | None) -> Recovered 
         ids.clear()
     if signed is not None and replay.signed_root != signed.root:
         raise BrokenChainError(
-            f"the log is not the one that was signed at size {signed.size}", remedy=_REMEDY
+            f"the log is not the one that was signed at size {signed.size}", remedy=REMEDY
         )
     torn = replay.cut_back(0 if signed is None else signed.size)
     # A process that was killed may have left whole entries that were never synced.
@@ -106,7 +107,7 @@ class _Replay:
     def _begin(self, position: int) -> None:
         at = [i for i, segment in enumerate(self._segments) if segment.first <= position]
         if not at:
-            raise BrokenChainError("the beginning of the log is missing", remedy=_REMEDY)
+            raise BrokenChainError("the beginning of the log is missing", remedy=REMEDY)
         self._ahead = self._segments[at[-1] :]
         self.tree = GrowingTree(self._ahead[0].first, self._ahead[0].header().peaks)
         self.signed_root = self._root_if_signed()
@@ -114,7 +115,7 @@ class _Replay:
     def _enter(self, segment: Segment) -> None:
         header = segment.header()
         if header.first != self.tree.size or header.peaks != self.tree.peaks:
-            raise BrokenChainError(f"the log breaks before {segment.path.name}", remedy=_REMEDY)
+            raise BrokenChainError(f"the log breaks before {segment.path.name}", remedy=REMEDY)
         self.frames, self.leaves = segment.frames(), []
 
     def _add(self, entry: bytes, *, is_new: bool) -> None:
@@ -136,7 +137,7 @@ class _Replay:
         noted = last.first + len(last.leaf_hashes())
         if self.tree.size < max(noted, signed_size):
             raise BrokenChainError(
-                f"entry {self.tree.size} was durable and is damaged or gone", remedy=_REMEDY
+                f"entry {self.tree.size} was durable and is damaged or gone", remedy=REMEDY
             )
         return _cut(last, self.frames, self.tree.size) if self.frames.is_cut else None
 
@@ -175,7 +176,7 @@ def _complete_hashes(segment: Segment, leaves: Sequence[bytes]) -> None:
     never_written = bytes(HASH_BYTES)  # so reads a page that did not reach the disk
     if any(old not in {new, never_written} for old, new in zip(noted, leaves, strict=False)):
         raise BrokenChainError(
-            f"entries of {segment.path.name} are not the ones that were written", remedy=_REMEDY
+            f"entries of {segment.path.name} are not the ones that were written", remedy=REMEDY
         )
     with segment.hashes_path.open("wb") as file:
         file.write(b"".join(leaves))

@@ -1,4 +1,4 @@
-"""Whether the log is the one that was written: six steps, without the key that opens records.
+"""Whether the log is the one that was written: eight steps, without the key that opens records.
 
 1. The checkpoints are signed by the given key.
 2. The files are whole: no segment is missing, none ends early.
@@ -6,16 +6,19 @@
 4. The same for the checkpoints that were kept outside.
 5. The entries are those whose hashes were noted when they were written.
 6. No record waits in the outbox for longer than it may.
+7. What the database marked as appended is in the log, and the log is the one it saw signed.
+8. Everything that is kept has its record in the log, or in the outbox.
 
+The last three need the database (`ledger`); a copy of the folder is verified by the others alone.
 Steps 3 and 4 prove; step 5 helps to name the very entry that was changed. What comes after the last
 checkpoint is not proven yet, and the report says from where. Without a checkpoint from outside
 nobody can tell a log that was cut back, or made anew, and signed again with its own key: the report
 says that too.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -23,8 +26,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from audit.checkpoint import Checkpoint, read_checkpoint, split_checkpoints
 from audit.disk import reading
 from audit.errors import BrokenChainError, CheckpointError
-from audit.records import PendingRecord
-from audit.segments import CHECKPOINTS, Segment, find_segments
+from audit.ledger import Ledger, Reconciliation
+from audit.segments import CHECKPOINTS, EVENT_ID_BYTES, Segment, find_segments
 from audit.tree import GrowingTree, leaf_hash
 
 
@@ -65,6 +68,8 @@ class Report:
     """When they were."""
     first_bad: BadPlace | None
     has_outside: bool
+    excused: str = ""
+    """What an operator answers for, in a sentence."""
 
     @property
     def is_ok(self) -> bool:
@@ -82,6 +87,8 @@ class Report:
             parts.append(f"The first bad one is {self.first_bad}.")
         elif self.size > self.proven_size:
             parts.append(f"The {self.size - self.proven_size} after them are not proven.")
+        if self.excused:
+            parts.append(self.excused)
         if not self.has_outside:
             parts.append(
                 "No checkpoint from outside was given: a log that was cut back or made anew, and "
@@ -96,8 +103,8 @@ def verify(
     *,
     now: datetime,
     outside: Sequence[Checkpoint] = (),
-    outbox: Iterable[PendingRecord] = (),
-    max_outbox_age_s: float = 60.0,
+    unsigned_outside: Sequence[str] = (),
+    ledger: Ledger | None = None,
 ) -> Report:
     """Go through all steps; the log may be in use meanwhile.
 
@@ -109,30 +116,43 @@ def verify(
         As it was kept when the log was made; not the copy in the folder, which proves nothing.
     outside
         Checkpoints from files that the service cannot rewrite; the more, the better.
-    outbox
-        Records that the database holds and the log does not yet.
+    unsigned_outside
+        What is wrong with others in those files.
+    ledger
+        What the database says, read before this is called; None for a copy without it.
 
     Raises
     ------
     LogUnreadableError
         If a file cannot be read.
     """
+    beside = Reconciliation(ledger or Ledger(), public_key)
     with reading(folder):
         inside, unsigned = _read_signed(folder, public_key)
-        walk = _Walk(folder, frozenset(c.size for c in (*inside, *outside)))
+        sizes = frozenset(c.size for c in (*inside, *outside, *beside.signed))
+        walk = _Walk(folder, sizes, beside.see)
         walk.run()
     findings = _Findings(walk, inside, tuple(outside))
-    questions = {
+    questions: dict[str, Iterable[str]] = {
         "Are the checkpoints signed by the given key?": unsigned,
         "Are the files of the log whole?": walk.faults,
         "Has every checkpoint the root of the entries?": findings.disagreeing(inside),
         "Do the checkpoints kept outside belong to this log?": (
+            *unsigned_outside,
             *findings.strangers(),
             *findings.disagreeing(outside),
         ),
         "Are the entries those that were noted when written?": findings.differing(),
-        "Is the outbox emptied in time?": _waiting(outbox, now, max_outbox_age_s),
+        "Is the outbox emptied in time?": beside.waiting_too_long(now),
     }
+    if ledger is not None:
+        questions |= {
+            "Is this the log that the database knows?": (
+                *findings.disagreeing(beside.signed),
+                *beside.contradictions(),
+            ),
+            "Has everything that is kept its record?": beside.without_record(),
+        }
     proven = findings.proven()
     return Report(
         steps=tuple(
@@ -144,6 +164,7 @@ def verify(
         proven_at=proven.time if proven else None,
         first_bad=findings.first_bad(),
         has_outside=bool(outside),
+        excused=beside.excused(),
     )
 
 
@@ -165,8 +186,8 @@ def _read_signed(
 class _Walk:
     """One pass over the entries, up to where the files break."""
 
-    def __init__(self, folder: Path, sizes: frozenset[int]) -> None:
-        self._segments, self._sizes = find_segments(folder), sizes
+    def __init__(self, folder: Path, sizes: frozenset[int], see: Callable[[bytes], None]) -> None:
+        self._segments, self._sizes, self._see = find_segments(folder), sizes, see
         self.tree = GrowingTree()
         self.roots: dict[int, bytes] = {}
         """By size, at the sizes of the checkpoints."""
@@ -207,6 +228,7 @@ class _Walk:
             if self.first_differing is None and not _is_noted(leaf, noted, offset, lag=is_last):
                 self.first_differing = self.tree.size
             self.tree.append(leaf)
+            self._see(entry[:EVENT_ID_BYTES])
             self._note_root()
         if self.first_differing is None and len(noted) > self.tree.size - segment.first:
             self.first_differing = self.tree.size
@@ -305,9 +327,3 @@ class _Findings:
             return False  # the entry is proven, the note is not
         noted_roots = self.walk.noted_roots()
         return any(noted_roots.get(c.size) == c.root for c in covering)
-
-
-def _waiting(outbox: Iterable[PendingRecord], now: datetime, max_age_s: float) -> Iterator[str]:
-    oldest = min((record.queued_at for record in outbox), default=now)
-    if now - oldest > timedelta(seconds=max_age_s):
-        yield f"a record has been waiting since {oldest.isoformat()}"

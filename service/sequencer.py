@@ -11,8 +11,9 @@ from pathlib import Path
 
 from archive.archive import Archive
 from archive.outbox import OutboxRecord
+from audit.checkpoint import Checkpoint
 from audit.errors import LogBusyError
-from audit.keeper import AuditKeeper
+from audit.keeper import AuditKeeper, Seen
 from audit.records import SealedRecord
 from audit.settings import AuditSettings
 from audit.vocabulary import Alert
@@ -49,6 +50,7 @@ class Sequencer:
         self._keeper: AuditKeeper | None = None
         self._renewed_at: datetime | None = None
         self._told_unreachable: tuple[Path, ...] = ()
+        self._told_signed: Checkpoint | None = None
 
     def run_once(self) -> int:
         """Append everything that waits; return how many records that were.
@@ -66,14 +68,16 @@ class Sequencer:
             appended += len(records)
         if self._keeper is not None:
             self._keeper.sign_if_due()
+            self._note_signed(self._keeper)
             self._tell_unreachable(self._keeper)
         return appended
 
     def close(self) -> None:
         """Sign what is not signed and let others append."""
         if self._keeper is not None:
-            self._keeper.close()
-            self._keeper = None
+            keeper, self._keeper = self._keeper, None
+            keeper.close()
+            self._note_signed(keeper)
         with self._archive.transaction() as tx:
             self._archive.leases.release(tx, LEASE, owner=self._owner)
 
@@ -91,17 +95,29 @@ class Sequencer:
             return False
         self._renewed_at = now
         if self._keeper is None:
+            with self._archive.snapshot() as tx:
+                outbox = self._archive.outbox
+                seen = Seen(outbox.last_signed(tx), outbox.last_appended(tx))
             try:
                 self._keeper = AuditKeeper(
                     self._settings.folder,
                     self._settings,
                     signing_key=self._signing_key,
                     clock=self._clock,
+                    seen=seen,
                 )
             except LogBusyError:
                 return False  # the one before us is still closing it
             self._tell_torn_tail(self._keeper)
         return True
+
+    def _note_signed(self, keeper: AuditKeeper) -> None:
+        """Tell the database how the log was signed; it then knows its log from any other."""
+        if keeper.last_checkpoint == self._told_signed:
+            return
+        with self._archive.transaction() as tx:
+            self._archive.outbox.note_signed(tx, keeper.last_note)
+        self._told_signed = keeper.last_checkpoint
 
     def _tell_torn_tail(self, keeper: AuditKeeper) -> None:
         """Record that a crash had cut off the end of the log; nothing signed was lost."""

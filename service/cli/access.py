@@ -43,6 +43,7 @@ ACCESS: Mapping[str, Access] = {
     "audit read": _leaves(EventKind.AUDIT_LOG_USED),
     "audit search": _leaves(EventKind.AUDIT_LOG_USED),
     "audit verify": _leaves(EventKind.AUDIT_LOG_USED),
+    "audit begin": _leaves(EventKind.SECURITY_ALERT),
     "audit prove": _leaves(EventKind.AUDIT_LOG_USED),
     "audit export": _leaves(EventKind.AUDIT_LOG_USED),
     "key status": _leaves(EventKind.SECURITY_ALERT),

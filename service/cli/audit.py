@@ -14,6 +14,7 @@ from service.cli.options import (
     ConfigOption,
     JsonOption,
     complain,
+    count_of,
     example,
     print_json,
     print_table,
@@ -93,10 +94,9 @@ def verify(
 ) -> None:
     """Prove that the log is the one that was written; name the first place where it is not."""
     from service.cli.audit_desk import verified
-    from service.cli.desk import at_desk, sequence
+    from service.cli.desk import at_desk
 
-    with at_desk("audit verify", config) as desk:
-        sequence(desk.foundation)
+    with at_desk("audit verify", config) as desk:  # nothing is written before it is judged
         with progress("verifying", None):
             report = verified(desk.foundation, checkpoint or [])
         outcome = "holds" if report.is_ok else "does not hold"
@@ -107,6 +107,33 @@ def verify(
         _print_report(report)
     if not report.is_ok:
         raise typer.Exit(1)
+
+
+@group.command(epilog=example("second-reader audit begin --reason 'the disk was lost, case 17'"))
+def begin(
+    reason: Annotated[str, typer.Option("--reason", help="Why; it stands in the new log.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Let a new log begin, because the old one is lost or broken. Recorded with your name.
+
+    Move what is left of the old log away first, and keep it as evidence.
+    """
+    from audit.vocabulary import Alert
+    from service.cli.audit_desk import require_no_log
+    from service.cli.desk import at_desk
+
+    if not reason.strip():
+        raise typer.BadParameter("say why", param_hint="--reason")
+    with at_desk("audit begin", config) as desk:
+        foundation = desk.foundation
+        require_no_log(foundation)
+        text = f"the audit log begins anew: {reason}"
+        event = desk.alert(Alert.AUDIT_RECORDING_STARTED, text)
+        with foundation.archive.transaction() as tx:
+            desk.add(tx, event)
+            outbox = foundation.archive.outbox
+            again = outbox.begin_anew(tx, event.event_id, at=foundation.clock())
+    say(f"A new log begins with {count_of(again, 'record')} that the database still had.")
 
 
 @group.command(epilog=example("second-reader audit prove 0b0e...-...-... > bundle.json"))

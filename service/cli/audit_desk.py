@@ -1,18 +1,21 @@
 """The audit log as the commands see it: the log and the outbox together."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from audit.checkpoint import Signer, load_checkpoints
+from audit.checkpoint import Signer, read_outside
+from audit.ledger import Ledger, NewBeginning, Owed
 from audit.records import PendingRecord, SealedRecord
 from audit.search import LoggedEvent, read_events
-from audit.segments import find_segments
+from audit.segments import CHECKPOINTS, find_segments
 from audit.verify import Report
 from audit.verify import verify as verify_log
 from core.codes import Code
+from core.errors import ConfigurationError
 from service.foundation import Foundation
 from service.keys import Purpose
 
@@ -28,6 +31,22 @@ def signer(foundation: Foundation) -> Signer:
 def public_key(foundation: Foundation) -> Ed25519PublicKey:
     """Return what checkpoints are checked with: from the keys, not from the log's folder."""
     return signer(foundation).public_key
+
+
+def require_no_log(foundation: Foundation) -> None:
+    """Refuse to let a log begin beside one that is there.
+
+    Raises
+    ------
+    ConfigurationError
+        If the folder holds a log, or a part of one.
+    """
+    folder = foundation.audit_settings.folder
+    if find_segments(folder) or (folder / CHECKPOINTS).exists():
+        raise ConfigurationError(
+            f"there is a log, or a part of one, in {folder}",
+            remedy="Keep it as evidence: move the folder elsewhere, then run this again",
+        )
 
 
 def every_event(foundation: Foundation, start: int = 0) -> Iterator[LoggedEvent]:
@@ -53,17 +72,35 @@ def newest(foundation: Foundation, limit: int) -> list[LoggedEvent]:
 def verified(foundation: Foundation, checkpoint_files: Sequence[Path]) -> Report:
     """Verify log and outbox, against checkpoints from outside if there are any."""
     key, settings = public_key(foundation), foundation.audit_settings
-    outside = [one for file in checkpoint_files for one in load_checkpoints(file, key)]
-    with foundation.archive.snapshot() as tx:
-        records = foundation.archive.outbox.pending(tx, _OUTBOX_AT_ONCE)
+    files = [read_outside(file, key) for file in checkpoint_files]
     return verify_log(
         settings.folder,
         key,
         now=foundation.clock(),
-        outside=outside,
-        outbox=[PendingRecord(one.event_id, one.recorded_at) for one in records],
-        max_outbox_age_s=settings.max_outbox_age_s,
+        outside=[one for signed, _ in files for one in signed],
+        unsigned_outside=[fault for _, faults in files for fault in faults],
+        ledger=ledger(foundation),
     )
+
+
+def ledger(foundation: Foundation) -> Ledger:
+    """Return what the database says must be in the log."""
+    outbox = foundation.archive.outbox
+    with foundation.archive.snapshot() as tx:
+        waiting = outbox.pending(tx, _OUTBOX_AT_ONCE)
+        begun = outbox.begun_anew(tx)
+        return Ledger(
+            waiting=[PendingRecord(one.event_id, one.recorded_at) for one in waiting],
+            max_age_s=foundation.audit_settings.max_outbox_age_s,
+            appended=[_appended(*row) for row in outbox.appended(tx)],
+            signed=outbox.last_signed(tx),
+            beginning=None if begun is None else NewBeginning(*begun),
+        )
+
+
+def _appended(sequence: int, event_id: str, at: datetime) -> Owed:
+    place = f"record {sequence} of the outbox, {event_id}, was marked as appended at"
+    return Owed(event_id, f"{place} {at.isoformat()}, and is not in the log", at)
 
 
 def as_json(logged: LoggedEvent) -> dict[str, Any]:

@@ -75,6 +75,11 @@ def _login_uid() -> int:
     return os.getuid() if uid == _NOBODY_LOGGED_IN else uid
 
 
+def count_of(number: int, thing: str) -> str:
+    """Return "1 record", "2 records"."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def say(text: str = "") -> None:
     """Print a line for people."""
     typer.echo(text)

@@ -10,6 +10,7 @@ import pytest
 
 from audit.checkpoint import Checkpoint
 from audit.errors import LogUnreadableError
+from audit.ledger import Ledger, NewBeginning, Owed
 from audit.records import PendingRecord
 from audit.segments import CHECKPOINTS, Segment, encode_frame
 from audit.tree import leaf_hash
@@ -344,9 +345,77 @@ def test_a_record_may_wait_a_minute_for_the_log(
         PendingRecord(event_id(900), NOON),
         PendingRecord(event_id(901), NOON - timedelta(seconds=age_s)),
     ]
-    found = verify(site.folder, builders.PUBLIC_KEY, now=NOON, outbox=waiting)
+    found = verify(site.folder, builders.PUBLIC_KEY, now=NOON, ledger=Ledger(waiting))
     assert found.is_ok is is_ok
     assert failed(found) == ([] if is_ok else [6])
+
+
+# --- what the database says ------------------------------------------------------------------
+
+
+def owed(number: int, place: str = "instance k") -> Owed:
+    return Owed(event_id(number), place, NOON)
+
+
+def with_ledger(site: Installation, ledger: Ledger) -> Report:
+    return verify(site.folder, builders.PUBLIC_KEY, now=NOON, ledger=ledger)
+
+
+def test_what_is_kept_and_has_its_record_is_never_accused(site: Installation) -> None:
+    waiting = [PendingRecord(event_id(900), NOON)]
+    kept = [*(owed(number + 1) for number in range(SIZE)), owed(900)]
+    found = with_ledger(site, Ledger(waiting, appended=kept[:SIZE], kept=kept))
+    assert found.is_ok
+    assert [step.number for step in found.steps] == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_what_is_kept_without_a_record_is_named(site: Installation) -> None:
+    found = with_ledger(site, Ledger(kept=[owed(3), owed(900, "instance abc")]))
+    assert failed(found) == [8]
+    assert found.steps[7].faults == ("instance abc",)
+
+
+def test_of_very_many_without_a_record_some_are_named_and_all_are_counted(
+    site: Installation,
+) -> None:
+    found = with_ledger(site, Ledger(kept=[owed(900 + number) for number in range(250)]))
+    assert len(found.steps[7].faults) == 101
+    assert found.steps[7].faults[-1] == "and 150 more"
+
+
+def test_a_record_that_was_marked_as_appended_and_is_not_there_is_named(
+    site: Installation,
+) -> None:
+    found = with_ledger(site, Ledger(appended=[owed(900, "record 17 of the outbox")]))
+    assert failed(found) == [7]
+    assert found.steps[6].faults == ("record 17 of the outbox",)
+
+
+def test_a_rolled_back_copy_is_found_by_what_the_database_saw_signed(tmp_path: Path) -> None:
+    site = Installation(tmp_path).fill(20)
+    yesterday = shutil.copytree(site.folder, tmp_path / "yesterday")
+    with site.fill(SIZE).keeper() as keeper:
+        signed = keeper.last_note
+    assert with_ledger(site, Ledger(signed=signed)).is_ok
+    shutil.rmtree(site.folder)
+    shutil.copytree(yesterday, site.folder)
+    assert failed(with_ledger(site, Ledger(signed=signed))) == [7]
+    forged = signed.replace(f"\n{SIZE}\n", "\n20\n")
+    assert failed(with_ledger(site, Ledger(signed=forged))) == [7]
+
+
+def test_a_new_beginning_excuses_what_is_older_only_if_it_is_in_the_log(
+    site: Installation,
+) -> None:
+    later = NOON + timedelta(seconds=1)
+    older, younger = owed(900), Owed(event_id(901), "instance new", later + timedelta(seconds=1))
+    recorded, unrecorded = NewBeginning(event_id(5), later), NewBeginning(event_id(902), later)
+    found = with_ledger(site, Ledger(kept=[older], beginning=recorded))
+    assert found.is_ok
+    assert "records of 1 older object" in found.summary()
+    both = with_ledger(site, Ledger(kept=[older, younger], beginning=recorded))
+    assert both.steps[7].faults == ("instance new",)
+    assert failed(with_ledger(site, Ledger(kept=[older], beginning=unrecorded))) == [7, 8]
 
 
 # --- by chance ---------------------------------------------------------------------------------

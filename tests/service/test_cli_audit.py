@@ -1,7 +1,10 @@
 """`audit`: what an auditor asks, and what nobody can hide."""
 
 import json
+import shutil
+import sqlite3
 import zipfile
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +32,20 @@ class Site:
     def events(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.audit("read", "--json").data
         return found
+
+    def lose_log(self) -> None:
+        shutil.rmtree(self.folder / "audit")
+
+    def keep_nothing_outside(self) -> None:
+        config = self.folder / "config.yaml"
+        config.write_text(config.read_text().replace(f"[{self.outside}]", "[]"))
+
+    def sql(self, *statements: str) -> None:
+        """Change the database as somebody who may write its file could."""
+        with closing(sqlite3.connect(self.folder / "data" / "archive.db")) as database:
+            for statement in statements:
+                database.execute(statement)
+            database.commit()
 
     @property
     def segment(self) -> Path:
@@ -92,25 +109,80 @@ def test_a_flipped_byte_is_found_and_its_position_named(site: Site) -> None:
     assert ran.data["first_bad_before"] == size
 
 
-def test_a_log_made_anew_is_found_only_with_a_checkpoint_from_outside(site: Site) -> None:
+def test_a_log_and_a_database_made_anew_are_found_only_with_a_checkpoint_from_outside(
+    site: Site,
+) -> None:
     """Somebody who has the keys makes a new log, and tells nobody outside."""
-    for path in (site.folder / "audit").iterdir():
-        path.unlink()
-    config = site.folder / "config.yaml"
-    config.write_text(config.read_text().replace(f"[{site.outside}]", "[]"))
-    second_reader("apikey", "list", "--config", config)
+    site.lose_log()
+    site.keep_nothing_outside()
+    site.sql("DELETE FROM installation WHERE name LIKE 'audit log%'", "DELETE FROM outbox")
+    second_reader("apikey", "list", "--config", site.folder / "config.yaml")
     assert site.audit("verify", "--json").data["ok"]
     ran = site.audit("verify", "--checkpoint", site.outside)
     assert ran.code == 1
     assert "DOES NOT HOLD" in ran.out
 
 
-def test_a_checkpoint_file_of_another_key_is_refused(site: Site, tmp_path: Path) -> None:
+def test_a_checkpoint_file_of_another_key_is_a_fault_of_its_step(
+    site: Site, tmp_path: Path
+) -> None:
     second_reader("init", tmp_path / "other")
     strange = tmp_path / "other" / "audit" / "checkpoints"
     ran = site.audit("verify", "--checkpoint", strange)
     assert ran.code == 1
-    assert "not signed by the key" in ran.err
+    assert "not signed by the key" in ran.out
+
+
+def test_an_edited_note_outside_is_a_fault_of_its_step_and_the_others_are_told(
+    site: Site,
+) -> None:
+    notes = site.outside.read_text()
+    site.outside.write_text(notes.replace("\ntime 2", "\ntime 1", 1))
+    steps = site.audit("verify", "--checkpoint", site.outside, "--json").data["steps"]
+    assert [step["number"] for step in steps if step["faults"]] == [4]
+    assert "checkpoint 0 of" in steps[3]["faults"][0]
+    assert len(steps) == 8
+
+
+def test_a_log_that_was_removed_whole_is_missed_and_never_begun_silently(site: Site) -> None:
+    site.lose_log()
+    site.keep_nothing_outside()
+    ran = second_reader("apikey", "list", "--config", site.folder / "config.yaml")
+    assert "the log is gone" in ran.err
+    verified = site.audit("verify", "--json")
+    assert verified.code == 1
+    told = {step["number"]: step["faults"] for step in verified.data["steps"]}
+    assert any("record 1 of the outbox" in fault for fault in told[7])
+    assert not list((site.folder / "audit").glob("*.log"))
+
+
+def test_a_new_log_begins_by_an_operators_decision_which_stands_in_it(site: Site) -> None:
+    before = {event["event_id"] for event in site.events()[:-1]}
+    config = site.folder / "config.yaml"
+    refused = site.audit("begin", "--reason", "no need")
+    assert refused.code == 1
+    assert "there is a log" in refused.err
+    site.lose_log()
+    site.keep_nothing_outside()
+    second_reader("apikey", "list", "--config", config)
+    began = site.audit("begin", "--reason", "the disk was lost")
+    assert began.code == 0, began.err
+    verified = site.audit("verify", "--json")
+    assert verified.data["ok"], verified.out
+    events = site.events()
+    assert any("the disk was lost" in (event["outcome_description"] or "") for event in events)
+    assert before <= {event["event_id"] for event in events}  # the database still had them
+
+
+def test_verify_writes_nothing_before_it_has_judged(site: Site) -> None:
+    """What waits since long is told, not tidied away first."""
+    site.audit("read")
+    site.sql(
+        "UPDATE outbox SET appended_at = NULL, recorded_at = recorded_at - 100000000"
+        " WHERE sequence = (SELECT max(sequence) FROM outbox)"
+    )
+    steps = site.audit("verify", "--json").data["steps"]
+    assert [step["number"] for step in steps if step["faults"]] == [6]
 
 
 def test_a_missing_checkpoint_file_is_named(site: Site, tmp_path: Path) -> None:

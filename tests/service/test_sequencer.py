@@ -1,13 +1,16 @@
 """The sequencer: every record once and in order, one process at a time."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from audit.errors import BrokenChainError
 from audit.records import SealedRecord
 from audit.search import read_events
 from core.clock import utc_now
+from core.errors import UnavailableError
 from service.foundation import Foundation
 from service.keys import Purpose
 from service.sequencer import Sequencer
@@ -95,3 +98,42 @@ def test_a_checkpoint_file_that_cannot_be_written_is_an_alert(tmp_path: Path) ->
             )
         ]
     assert kinds.count("SECURITY_ALERT") == 1
+
+
+def test_a_log_that_is_taken_away_while_it_is_written_swallows_nothing(home: House) -> None:
+    """What would go to a file that nobody finds stays in the database."""
+    record(home.foundation, 1)
+    one = sequencer(home.foundation)
+    one.run_once()
+    folder = home.foundation.audit_settings.folder
+    folder.rename(folder.with_name("taken"))
+    late = record(home.foundation, 1)
+    with pytest.raises(UnavailableError):
+        one.run_once()
+    with pytest.raises(BrokenChainError, match="the log is gone"):
+        one.run_once()
+    archive = home.foundation.archive
+    with archive.snapshot() as tx:
+        assert [one.event_id for one in archive.outbox.pending(tx, 10)] == late
+    folder.with_name("taken").rename(folder)
+    one.run_once()
+    one.close()
+    assert logged(home.foundation)[1:] == late
+
+
+def test_a_log_that_was_cut_back_together_with_its_checkpoints_is_not_gone_on_with(
+    home: House,
+) -> None:
+    folder = home.foundation.audit_settings.folder
+    first, second = sequencer(home.foundation), sequencer(home.foundation)
+    record(home.foundation, 3)
+    first.run_once()
+    first.close()
+    shutil.copytree(folder, folder.with_name("yesterday"))
+    record(home.foundation, 3)
+    first.run_once()
+    first.close()
+    shutil.rmtree(folder)
+    folder.with_name("yesterday").rename(folder)
+    with pytest.raises(BrokenChainError):
+        second.run_once()
