@@ -37,7 +37,7 @@ def entries(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[Ent
     for name, field in model.model_fields.items():
         inner = _inner_model(field)
         path = f"{prefix}{name}"
-        if inner is None or _is_list(field):
+        if inner is None or _is_list(field) or _is_optional(field):
             yield Entry(path, _default(field), reasons.get(name, ""), _kind(field))
         if inner is not None:
             yield from entries(inner, f"{path}[]." if _is_list(field) else f"{path}.")
@@ -68,21 +68,22 @@ def _section_lines(model: type[BaseModel], indent: str) -> list[str]:
             subsequent_indent=f"{indent}# ",
         )
         inner = _inner_model(field)
-        if inner is not None and not _is_list(field):
+        if inner is not None and not _is_list(field) and not _is_optional(field):
             lines.append(f"{indent}{name}:")
             lines += _section_lines(inner, indent + "  ")
             continue
         value = "# required" if field.is_required() else _yaml(_default(field))
         lines.append(f"{indent}{name}: {value}")
         if inner is not None:
-            lines += _list_lines(inner, indent)
+            head = "Each entry has:" if _is_list(field) else "A section has:"
+            lines += _commented(head, inner, indent)
     return lines
 
 
-def _list_lines(model: type[BaseModel], indent: str) -> list[str]:
-    """Show one entry of a list, as comments."""
+def _commented(head: str, model: type[BaseModel], indent: str) -> list[str]:
+    """Show what may be there and by default is not, as comments."""
     shown = _section_lines(model, "")
-    return [f"{indent}# Each entry has:", *(f"{indent}#   {line}" for line in shown)]
+    return [f"{indent}# {head}", *(f"{indent}#   {line}" for line in shown)]
 
 
 def _yaml(value: object) -> str:
@@ -120,6 +121,11 @@ def _kind(field: FieldInfo) -> str:
 
 def _is_list(field: FieldInfo) -> bool:
     return getattr(field.annotation, "__origin__", None) in {list, tuple, dict}
+
+
+def _is_optional(field: FieldInfo) -> bool:
+    """Whether a section is absent by default."""
+    return not field.is_required() and field.get_default() is None
 
 
 def _inner_model(field: FieldInfo) -> type[BaseModel] | None:

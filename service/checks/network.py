@@ -22,6 +22,8 @@ _ASKER = "SR_DOCTOR"
 
 def _dicom_port(scene: Scene) -> Iterator[Fault]:
     node = scene.ours.settings.dicom_node
+    if node.port is None:
+        return
     refused = _listen_error(node.host, node.port)
     if refused is None:
         return
@@ -29,7 +31,7 @@ def _dicom_port(scene: Scene) -> Iterator[Fault]:
         yield _cannot_listen("dicom_node", node.host, node.port, refused)
         return
     try:
-        echo(_ourselves(node, scene.limits.echo_s))
+        echo(_ourselves(node, node.port, scene.limits.echo_s))
     except AssociationRejectedError:
         return  # a DICOM node that does not know us as a peer: ours, if none on loopback is named
     except PeerError:
@@ -117,20 +119,22 @@ def _cannot_listen(section: str, host: str, port: int, number: int) -> Fault:
     )
 
 
-def _ourselves(node: NodeSettings, timeout_s: float) -> Destination:
+def _ourselves(node: NodeSettings, port: int, timeout_s: float) -> Destination:
     """Return our own node, called as a peer on this machine would, if one is named."""
     host = _reachable(node.host)
     here = ip_address(host) if _is_address(host) else None
     titles = [
         (node.called_ae_title_of(peer), peer.ae_title)
         for peer in node.peers
-        if here is not None and any(here in network for network in peer.addresses)
+        if here is not None
+        and any(here in network for network in peer.addresses)
+        and not peer.certificates
     ]
     called, calling = titles[0] if titles else (node.ae_title, _ASKER)
     return Destination(
         "this service",
         host,
-        node.port,
+        port,
         called,
         calling,
         timeout_s=timeout_s,

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -48,3 +50,38 @@ def test_peers_that_differ_in_the_called_ae_title_can_be_told_apart() -> None:
 def test_two_peers_of_one_name_are_refused() -> None:
     with pytest.raises(ValidationError, match="two peers are called ct1"):
         NodeSettings.model_validate({"peers": [peer(), peer(addresses=["10.0.0.6"])]})
+
+
+TLS = {"certificate_file": "us.pem", "key_file": "us.key", "ca_file": "ca.pem"}
+
+
+def test_dicom_over_tls_has_the_registered_port_beside_the_plain_one() -> None:
+    """PS3.15 B.12."""
+    settings = NodeSettings.model_validate({"tls": TLS})
+    assert settings.tls is not None
+    assert (settings.port, settings.tls.port) == (11112, 2762)
+    assert NodeSettings().tls is None
+
+
+@pytest.mark.parametrize(
+    ("values", "fault"),
+    [
+        ({"port": None}, "nobody could connect"),
+        ({"peers": [peer(certificates=["ANY"])]}, "peer ct1 has certificates, but there is no tls"),
+        ({"port": 2762, "tls": TLS}, "the same"),
+    ],
+)
+def test_ports_that_serve_nobody_are_refused(values: dict[str, object], fault: str) -> None:
+    with pytest.raises(ValidationError, match=fault):
+        NodeSettings.model_validate(values)
+
+
+def test_tls_may_be_the_only_way_in() -> None:
+    assert NodeSettings.model_validate({"port": None, "tls": TLS}).port is None
+
+
+def test_files_are_found_from_the_folder_of_the_configuration(tmp_path: Path) -> None:
+    values = TLS | {"crl_file": "/elsewhere/crl.pem"}
+    tls = NodeSettings.model_validate({"tls": values}).resolved(tmp_path).tls
+    assert tls is not None
+    assert (tls.key_file, tls.crl_file) == (tmp_path / "us.key", Path("/elsewhere/crl.pem"))
