@@ -16,6 +16,7 @@ import struct
 import sys
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 # Each 40 characters long, so that no length changes with the UID that takes its place.
@@ -109,16 +110,15 @@ def run(job: dict[str, int | str]) -> dict[str, float]:
             message = Message(data_set, probe.pdu_bytes)
             os.write(report, b"ready\n")
             os.read(go, 1)
-            spent = _send(target, message, job, number)
-            os.write(report, json.dumps(spent).encode() + b"\n")
+            os.write(report, json.dumps(_send(target, message, job, number)).encode() + b"\n")
             os._exit(0)
         children.append(child)
     os.close(report)
     lines = _lines(results)
-    for _ in children:
-        next(lines)
+    if len(list(islice(lines, len(children)))) < len(children):
+        raise SystemExit("a sender could not begin")
     os.write(starts, b"g" * len(children))
-    spent = [json.loads(line) for line in lines]
+    spent: list[list[float]] = [json.loads(line) for line in lines]
     for child in children:
         os.waitpid(child, 0)
     if len(spent) != len(children):
