@@ -5,13 +5,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 from pydicom.dataset import FileDataset
 
 from anonymizer import text
 from anonymizer.encoding import Encoding, deflate, encode
 from anonymizer.text import Element
 from core.errors import MalformedInstanceError, ServiceError
+from core.limits import MAX_DEPTH, DataSetLimits
+from core.part10 import parse_file
 
 MAGIC = b"DICM"
 PREAMBLE_BYTES = 128
@@ -26,6 +28,8 @@ def guarded(doing: str) -> Iterator[None]:
         yield
     except ServiceError:
         raise
+    except RecursionError:
+        raise MalformedInstanceError(f"sequences are nested deeper than {MAX_DEPTH}") from None
     except Exception as error:  # noqa: BLE001 - pydicom lets a dozen types escape
         # The chain is cut: the text of a decoder's error may hold the value.
         raise MalformedInstanceError(
@@ -40,16 +44,16 @@ def element_of(dataset: Dataset, tag: int) -> Element | None:
         return dataset.get_item(tag) if tag in dataset else None
 
 
-def read(source: BinaryIO) -> FileDataset:
+def read(source: BinaryIO, limits: DataSetLimits | None = None) -> FileDataset:
     """Read a Part 10 file, or a bare data set that has no header.
 
     Raises
     ------
     MalformedInstanceError
-        If it cannot be read.
+        If it cannot be read, or inflates beyond the limits.
     """
     with guarded("reading the object"):
-        return dcmread(source, force=True)
+        return parse_file(source, limits)
 
 
 def write(released: FileDataset) -> bytes:

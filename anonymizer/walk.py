@@ -23,8 +23,8 @@ from anonymizer.profile import Decision, Profile
 from anonymizer.replacement import Replacement
 from anonymizer.report import Action, Ledger, Reason, tag_text
 from anonymizer.text import Element
-from core.dataset_stream import MAX_DEPTH
 from core.errors import MalformedInstanceError
+from core.limits import MAX_DEPTH
 
 CHARACTER_SET = BaseTag(0x00080005)
 

@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel, Field, PositiveFloat
+from pydantic import BaseModel, Field, PositiveFloat, PositiveInt
+
+from core.limits import DataSetLimits
+
+_DEFAULT = DataSetLimits()
 
 
 class ArchiveSettings(BaseModel, frozen=True, extra="forbid"):
@@ -24,3 +28,21 @@ class ArchiveSettings(BaseModel, frozen=True, extra="forbid"):
     an object that is just being stored by another process."""
     keys_in_memory: int = Field(default=1024, ge=16, le=1_000_000)
     """How many study keys a process keeps open, so that not every object costs a file read."""
+    max_elements: PositiveInt = _DEFAULT.max_elements
+    """Elements and items of one object, counted at every depth; one with more is refused, because
+    reading it would take a worker's memory: eight bytes on the wire become a thousand."""
+    max_inflated_bytes: PositiveInt = _DEFAULT.max_inflated_bytes
+    """Length of a deflated object (Deflated Explicit VR Little Endian) once it is inflated; one
+    that becomes longer is refused and never inflated as a whole."""
+    max_inflation_ratio: int = Field(default=_DEFAULT.max_inflation_ratio, ge=2, le=1032)
+    """A deflated object that inflates to more than 16 MiB and to so many times its own length is
+    taken for a bomb and refused. Deflate can do no more than 1032."""
+
+    @property
+    def limits(self) -> DataSetLimits:
+        """What an object may cost whoever reads it."""
+        return DataSetLimits(
+            max_elements=self.max_elements,
+            max_inflated_bytes=self.max_inflated_bytes,
+            max_inflation_ratio=self.max_inflation_ratio,
+        )

@@ -18,9 +18,8 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
 from core.errors import MalformedInstanceError
-
-MAX_DEPTH = 64
-"""Sequences nested deeper than this are refused: a recursive reader further in would break."""
+from core.inflation import DEFLATED_TRANSFER_SYNTAXES, Inflater
+from core.limits import DataSetLimits
 
 MAX_KEPT_BYTES = 64 * 1024
 """A leading element longer than this is not kept; none that we index comes near."""
@@ -29,6 +28,11 @@ LAST_KEPT_GROUP = 0x0028
 UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _PIXEL_DATA = 0x7FE00010
+_FOREIGN_GROUPS = frozenset(range(4))
+"""Command sets and file meta information. At the begin of a data set that is kept behind a file's
+head they would be read as part of that, and could name another transfer syntax."""
+_FOREIGN_IN_BIG_ENDIAN = _FOREIGN_GROUPS | {0x0200}
+"""The head is always little endian: read so, 0200 is 0002. Source: PS3.10 7.1."""
 _LONG_VRS = frozenset(
     (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
 )
@@ -49,20 +53,21 @@ class _Level:
 class DataSetScanner:
     """Push the bytes of one encoded data set through `feed`, then call `finish`."""
 
-    def __init__(self, transfer_syntax_uid: str, *, max_depth: int = MAX_DEPTH) -> None:
+    def __init__(self, transfer_syntax_uid: str, limits: DataSetLimits | None = None) -> None:
         syntax = UID(transfer_syntax_uid)
         if not syntax.is_transfer_syntax or syntax.is_private:
             raise MalformedInstanceError("the transfer syntax is not one that we know")
-        if syntax.is_deflated:
-            raise MalformedInstanceError("deflated data sets are not accepted")
+        self._limits = limits or DataSetLimits()
+        is_deflated = transfer_syntax_uid in DEFLATED_TRANSFER_SYNTAXES
+        self._inflater = Inflater(self._limits) if is_deflated else None
         implicit = syntax.is_implicit_VR
         self._little = syntax.is_little_endian
         order = "<" if self._little else ">"
+        self._foreign_groups = _FOREIGN_GROUPS if self._little else _FOREIGN_IN_BIG_ENDIAN
         self._tag, self._short, self._long = (
             struct.Struct(order + code) for code in ("HH", "H", "I")
         )
         self._levels = [_Level("elements", None, implicit)]
-        self._max_depth = max_depth
         self._buffer = bytearray()
         self._offset = 0
         self._skip = 0
@@ -72,7 +77,7 @@ class DataSetScanner:
 
     @property
     def size(self) -> int:
-        """How many bytes of the data set have arrived."""
+        """How many bytes of the data set have arrived, after inflation."""
         return self._offset + len(self._buffer)
 
     def leading(self, tag: int) -> bytes | None:
@@ -86,8 +91,16 @@ class DataSetScanner:
         Raises
         ------
         MalformedInstanceError
-            As soon as the bytes cannot be a data set of this transfer syntax.
+            As soon as the bytes cannot be a data set of this transfer syntax, or one that costs
+            its readers more than the limits allow.
         """
+        if self._inflater is None:
+            self._feed(piece)
+            return
+        for inflated in self._inflater.pieces(piece):
+            self._feed(inflated)
+
+    def _feed(self, piece: bytes | memoryview) -> None:
         if self._skip >= len(piece) and not self._buffer:
             self._skip -= len(piece)
             self._offset += len(piece)
@@ -98,6 +111,7 @@ class DataSetScanner:
             taken = self._element(position)
             if taken == 0:
                 break
+            self._count()
             position = self._drop_skipped(position + taken)
         del self._buffer[:position]
         self._offset += position
@@ -110,6 +124,8 @@ class DataSetScanner:
         MalformedInstanceError
             If the data set ends inside an element, a sequence or a run of fragments.
         """
+        if self._inflater is not None:
+            self._inflater.finish()
         self._close_ended(self._offset)
         if self._skip or self._buffer or len(self._levels) > 1:
             raise MalformedInstanceError(
@@ -131,7 +147,6 @@ class DataSetScanner:
             return 0
         group, element = self._tag.unpack_from(self._buffer, position)
         tag = group << 16 | element
-        self.elements += 1
         level = self._levels[-1]
         if group == 0xFFFE:
             length = self._long.unpack_from(self._buffer, position + 4)[0]
@@ -141,11 +156,23 @@ class DataSetScanner:
             raise MalformedInstanceError(f"an item was expected at byte {self._offset + position}")
         return self._plain_element(tag, position, available, level)
 
+    def _count(self) -> None:
+        self.elements += 1
+        if self.elements > self._limits.max_elements:
+            raise MalformedInstanceError(
+                f"the data set has more than {self._limits.max_elements} elements and items",
+                remedy="By C-STORE an object may have as many as archive.max_elements says",
+            )
+
     def _plain_element(self, tag: int, position: int, available: int, level: _Level) -> int:
         vr, length, header = self._header(tag, position, available, level.is_implicit)
         if header == 0:
             return 0
         start = self._offset + position + header
+        if tag >> 16 in self._foreign_groups:
+            raise MalformedInstanceError(
+                f"an element of a command or of a file's head is at byte {start - header}"
+            )
         if vr == b"SQ" or (length == UNDEFINED and tag != _PIXEL_DATA and vr not in {b"OB", b"OW"}):
             implicit = level.is_implicit or vr == b"UN"  # PS3.5 6.2.2, note 2
             self._open("items", start, length, implicit)
@@ -197,8 +224,10 @@ class DataSetScanner:
             raise MalformedInstanceError(f"a delimiter at byte {start - 8} ends nothing")
 
     def _open(self, holds: str, start: int, length: int, is_implicit: bool) -> None:
-        if len(self._levels) >= 2 * self._max_depth:
-            raise MalformedInstanceError(f"sequences are nested deeper than {self._max_depth}")
+        if len(self._levels) >= 2 * self._limits.max_depth:
+            raise MalformedInstanceError(
+                f"sequences are nested deeper than {self._limits.max_depth}"
+            )
         end = None if length == UNDEFINED else start + length
         outer = self._levels[-1].end
         if end is not None and outer is not None and end > outer:

@@ -45,9 +45,8 @@ Source: PS3.4 Annex J (commitment), Annex GG (non-patient objects)
 
 TRANSFER_SYNTAXES_LEFT_OUT: Mapping[str, str] = MappingProxyType(
     {
-        "1.2.840.10008.1.2.1.99": "deflated data set: not before inflation is bounded",
-        "1.2.840.10008.1.2.4.95": "deflated data set: not before inflation is bounded",
-        "1.2.840.10008.1.2.4.205": "deflated data set: not before inflation is bounded",
+        "1.2.840.10008.1.2.4.95": "deflated, and its pixels are elsewhere (JPIP)",
+        "1.2.840.10008.1.2.4.205": "deflated, and its pixels are elsewhere (JPIP)",
         "1.2.840.10008.1.2.6.1": "retired; not an encoding of a data set",
         "1.2.840.10008.1.2.6.2": "retired; not an encoding of a data set",
         "1.2.840.10008.1.2.7.1": "real-time video (PS3.22), never negotiated",

@@ -147,7 +147,7 @@ def _serve_object(channel: Channel, limits: DecoderLimits) -> None:
     """Parse an object, tell its facts, and show frames as often as asked."""
     from imaging.stored import pixel_facts, read_object
 
-    dataset = read_object(_received(channel))
+    dataset = read_object(_received(channel), limits)
     facts = pixel_facts(dataset)
     channel.send({"facts": dump_record(facts).decode()})
     while True:

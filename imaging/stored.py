@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
 from numpy.typing import NDArray
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
 from core.errors import MalformedInstanceError, ServiceError, UnsupportedPixelsError
+from core.limits import DataSetLimits
+from core.part10 import parse_file
 from imaging.errors import NoPixelsError, PixelBudgetError
 from imaging.facts import MIB, DecoderLimits, PixelFacts
 
@@ -28,19 +30,21 @@ class StoredFrame(NamedTuple):
     """Of the values, which may differ from the object's: decoders turn YBR into RGB."""
 
 
-def read_object(part10: BinaryIO) -> Dataset:
+def read_object(part10: BinaryIO, limits: DecoderLimits) -> Dataset:
     """Parse a Part 10 file; one that lost its preamble is read, too.
 
     Raises
     ------
     MalformedInstanceError
-        If it is none, or cannot be read to its end.
+        If it is none, cannot be read to its end, or inflates to more than `encoded_mib`.
     """
+    # Whether it is a bomb was judged when it came; here the length counts, and the address space.
+    bound = DataSetLimits(max_inflated_bytes=limits.encoded_mib * MIB, max_inflation_ratio=1032)
     try:
-        dataset = dcmread(part10, force=True)
+        dataset = parse_file(part10, bound)
     except RecursionError:
         raise MalformedInstanceError("sequences are nested too deeply") from None
-    except MemoryError:
+    except (ServiceError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - pydicom lets a dozen types escape (NET-7)
         raise MalformedInstanceError(f"the object cannot be read ({_kind(error)})") from None

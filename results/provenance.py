@@ -9,14 +9,15 @@ from datetime import datetime, timedelta, timezone
 from enum import StrEnum
 from typing import BinaryIO, Self
 
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
 from core.clock import format_da, format_tm
 from core.findings import Algorithm, Box, Finding, Reading
+from core.limits import DataSetLimits
 from core.model import InstanceKey, RevisionKey
+from core.part10 import parse_file
 from core.records import dump_record
 from core.uids import keyed_uid
 from results.errors import NotEncodableError
@@ -82,7 +83,9 @@ class SourceInstance:
     transfer_syntax_uid: str
 
     @classmethod
-    def read(cls, instance_key: InstanceKey, part10: BinaryIO) -> Self:
+    def read(
+        cls, instance_key: InstanceKey, part10: BinaryIO, limits: DataSetLimits | None = None
+    ) -> Self:
         """Read what results need of a Part 10 file, its pixels left out.
 
         Raises
@@ -91,7 +94,7 @@ class SourceInstance:
             If it cannot be read, or lacks a UID that a reference to it must have.
         """
         try:
-            header = dcmread(part10, stop_before_pixels=True, specific_tags=[*KEYWORDS, *_INDEX])
+            header = parse_file(part10, limits, tags=(*KEYWORDS, *_INDEX), with_pixels=False)
             syntax = str(header.file_meta.TransferSyntaxUID)
             missing = [keyword for keyword in _REQUIRED if not header.get(keyword)]
         except Exception as error:  # noqa: BLE001 - pydicom lets a dozen types escape

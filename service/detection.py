@@ -1,19 +1,20 @@
 """One-off reads: one picture or instance across the identity border, and nothing is kept."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from io import BytesIO
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from pydicom import dcmread
 from pydicom.dataset import FileDataset
 
 from api.views import DetectionAnswer, DetectionRequest, Medium
 from core.clock import Clock
 from core.dataset_stream import DataSetScanner
-from core.errors import InputError, MalformedInstanceError
+from core.errors import InputError, MalformedInstanceError, ServiceError
 from core.findings import Reading
+from core.limits import DataSetLimits
 from core.model import Instance, InstanceKey
+from core.part10 import meta_of, parse_file
 from imaging.pictures import strip_metadata
 from inference.errors import NotAcceptedError
 from inference.registry import Registry
@@ -32,6 +33,9 @@ _PREFIX = b"DICM\x02\x00\x00\x00UL\x04\x00"
 """After the preamble: DICM, and the head of the group length. Source: PS3.10 7.1."""
 _MAX_META_BYTES = 64 * 1024
 _SCANNED_AT_ONCE = 256 * 1024
+
+
+Read = TypeVar("Read")
 
 
 class Reads(Protocol):
@@ -90,8 +94,8 @@ class Detection:
     rules: Sequence[ModelRule]
     deidentify: Deidentify
     clock: Clock
-    max_elements: int | None = None
-    """An object of more elements and items is refused; None takes any."""
+    limits: DataSetLimits = field(default_factory=DataSetLimits)
+    """An object that would cost more is refused."""
 
     def detect(self, request: DetectionRequest) -> DetectionAnswer:
         """De-identify, read, answer.
@@ -124,7 +128,7 @@ class Detection:
         )
 
     def _instance(self, request: DetectionRequest) -> DetectionAnswer:
-        dataset = read_part10(request.content, max_elements=self.max_elements)
+        dataset = read_part10(request.content, self.limits)
         syntax = str(dataset.file_meta.TransferSyntaxUID)
         instance = Instance.parse(dataset, transfer_syntax_uid=syntax)
         order = self._order(
@@ -188,7 +192,7 @@ def _first(orders: Sequence[ModelOrder]) -> ModelOrder:
     return orders[0]
 
 
-def read_part10(content: bytes, *, max_elements: int | None = None) -> FileDataset:
+def read_part10(content: bytes, limits: DataSetLimits | None = None) -> FileDataset:
     """Read a whole Part 10 file.
 
     Its encoding is checked from end to end before a parser that trusts it is let near.
@@ -196,21 +200,16 @@ def read_part10(content: bytes, *, max_elements: int | None = None) -> FileDatas
     Raises
     ------
     MalformedInstanceError
-        If it is none, is cut, is deflated, has too many elements, or cannot be parsed.
+        If it is none, is cut, breaks a limit, or cannot be parsed.
     """
     start = _meta_end(content)
-    with_meta = _parsed(content[:start])
-    scanner = DataSetScanner(str(with_meta.file_meta.get("TransferSyntaxUID") or ""))
+    syntax = _transfer_syntax(content[:start])
+    scanner = DataSetScanner(syntax, limits)
     with memoryview(content) as view:
         for position in range(start, len(content), _SCANNED_AT_ONCE):
             scanner.feed(view[position : position + _SCANNED_AT_ONCE])
-            if max_elements is not None and scanner.elements > max_elements:
-                raise MalformedInstanceError(
-                    f"the object has more than {max_elements} elements",
-                    remedy="Send such objects by C-STORE",
-                )
     scanner.finish()
-    return _parsed(content)
+    return _translated(lambda: parse_file(BytesIO(content), limits))
 
 
 def _meta_end(content: bytes) -> int:
@@ -223,9 +222,18 @@ def _meta_end(content: bytes) -> int:
     return 144 + length
 
 
-def _parsed(content: bytes) -> FileDataset:
+def _transfer_syntax(head: bytes) -> str:
+    value = _translated(lambda: meta_of(BytesIO(head)).get("TransferSyntaxUID"))
+    if not isinstance(value, str):
+        raise MalformedInstanceError("the file names no transfer syntax, or two")
+    return value
+
+
+def _translated(read: Callable[[], Read]) -> Read:
     try:
-        return dcmread(BytesIO(content))
+        return read()
+    except ServiceError:
+        raise
     except Exception as error:  # noqa: BLE001 - pydicom lets a dozen types escape (NET-7)
         # The chain is cut: the text of a parser's error may hold a value.
         raise MalformedInstanceError(

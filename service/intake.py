@@ -20,6 +20,7 @@ from archive.entries import NewInstance
 from core.clock import Clock
 from core.dataset_stream import DataSetScanner
 from core.errors import MalformedInstanceError, MismatchedInstanceError, UnavailableError
+from core.limits import DataSetLimits
 from core.model import Instance, StudyKey
 from core.part10 import file_head
 from dicom_node.ports import AssociationOrigin, IncomingObject
@@ -48,6 +49,8 @@ class Intake:
     """Recorded with patients who are first seen now."""
     issuers: Mapping[str, str]
     """Peer name to the issuer of patient IDs in objects that name none."""
+    limits: DataSetLimits = field(default_factory=DataSetLimits)
+    """An object that would cost its readers more is refused."""
 
     def begin(self, origin: AssociationOrigin, incoming: IncomingObject) -> "Reception":
         """Open a receiver for one object.
@@ -67,7 +70,7 @@ class Reception:
         self._intake = intake
         self._origin = origin
         self._incoming = incoming
-        self._scanner = DataSetScanner(incoming.transfer_syntax_uid)
+        self._scanner = DataSetScanner(incoming.transfer_syntax_uid, intake.limits)
         self._digest = _content_digest(intake.content_key, incoming.transfer_syntax_uid)
         self._held = bytearray(
             file_head(

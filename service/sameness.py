@@ -21,6 +21,7 @@ from pydicom.tag import BaseTag
 from pydicom.uid import UID
 
 from core.errors import MalformedInstanceError
+from core.inflation import DEFLATED_TRANSFER_SYNTAXES, inflated
 
 
 class Sameness(StrEnum):
@@ -112,7 +113,8 @@ def _is_of_patient_or_order(tag: int) -> bool:
 
 def _elements(encoded: bytes, syntax: UID) -> _Elements:
     try:
-        dataset = read_dataset(BytesIO(encoded), syntax.is_implicit_VR, syntax.is_little_endian)
+        content = inflated(encoded) if syntax in DEFLATED_TRANSFER_SYNTAXES else BytesIO(encoded)
+        dataset = read_dataset(content, syntax.is_implicit_VR, syntax.is_little_endian)
         return _of_dataset(dataset, is_little=syntax.is_little_endian)
     except Exception as error:  # noqa: BLE001 - pydicom lets a dozen types escape (NET-7)
         raise MalformedInstanceError(

@@ -54,9 +54,9 @@ class Check:
     def _removed(self, subject: Subject) -> str:
         first = subject.in_reading_order[0]
         content = self.tools.archive.read_object(subject.study.study_key, first.blob_name)
-        return SourceInstance.read(first.instance_key, BytesIO(content)).text(
-            "PatientIdentityRemoved"
-        )
+        limits = self.tools.settings.archive.limits
+        source = SourceInstance.read(first.instance_key, BytesIO(content), limits)
+        return source.text("PatientIdentityRemoved")
 
 
 def _in_released_world(subject: Subject, mapped: Callable[[str], str]) -> Callable[[str], bool]:

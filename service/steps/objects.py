@@ -24,6 +24,7 @@ from results.provenance import (
 from results.sc import FramePixels, captured_frames
 from service.keys import Purpose
 from service.steps.subject import Subject, Tools
+from service.trail import as_instance
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ class Encode:
                 yield numbers[made.kind.value], made
 
     def _source(self, subject: Subject, key: InstanceKey) -> SourceInstance:
-        return SourceInstance.read(key, BytesIO(self._original(subject, key)))
+        limits = self.tools.settings.archive.limits
+        return SourceInstance.read(key, BytesIO(self._original(subject, key)), limits)
 
     def _original(self, subject: Subject, key: InstanceKey) -> bytes:
         record = next(one for one in subject.instances if one.instance_key == key)
@@ -138,8 +140,13 @@ class Encode:
             size_bytes=len(made.part10),
             created_at=self.tools.clock(),
         )
+        like = subject.instances[0].instance
+        key, trail = archive.results.key_of(row), self.tools.trail
+        event = trail.made(trail.made_id(key, row.created_at), as_instance(row, like))
         with archive.transaction() as tx:
             kept = archive.results.put_object(tx, row)
+            if kept.blob_name == writer.name:
+                archive.outbox.add(tx, event.event_id, event.sealed, at=row.created_at)
         if kept.blob_name != writer.name:
             archive.blobs.delete(writer.name)
         return archive.results.key_of(kept)

@@ -62,7 +62,8 @@ class Release:
         original = archive.read_object(study_key, record.blob_name)
         content, reason, flags = b"", "", ""
         try:
-            made = deidentify(read(BytesIO(original)), profile, replacement)
+            dataset = read(BytesIO(original), self.tools.settings.archive.limits)
+            made = deidentify(dataset, profile, replacement)
             content = write(made.released)
             flags = json.dumps([flag.risk.value for flag in made.flags])
         except InputError as error:

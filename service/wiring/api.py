@@ -1,5 +1,6 @@
 """The `api` role: REST over what the archive holds and the reader says."""
 
+from dataclasses import replace
 from functools import partial
 
 from prometheus_client import CollectorRegistry
@@ -58,7 +59,7 @@ def ports(foundation: Foundation) -> Ports:
             rules=installation.settings.inference.models,
             deidentify=partial(released, foundation),
             clock=clock,
-            max_elements=MOST_ELEMENTS,
+            limits=replace(installation.settings.archive.limits, max_elements=MOST_ELEMENTS),
         ),
         studies=Studies(archive, completeness, access, clock),
         results=Results(archive, foundation.keyring.key(Purpose.RESULT)),

@@ -1,24 +1,49 @@
-"""The `dicom` role: the listener, and the custody of what it receives."""
+"""The `dicom` role: the listener, and the processes that receive behind it."""
 
 import logging
 import socket
+import subprocess
+import sys
 import threading
+from functools import partial
+from pathlib import Path
+from typing import Protocol
 
-from dicom_node.server import DicomNode
-from service.completeness import OpenAssociations
+from core.errors import UnavailableError
 from service.foundation import Foundation
-from service.intake import Intake
-from service.keys import Purpose
 from service.presence import LISTENER, RENEW_S, Presence
 from service.settings import Installation
-from service.transfers import NodeWatch, Transfers
 from service.wiring.process import on_signal, role
 
 log = logging.getLogger(__name__)
 
 
+class Node(Protocol):
+    """The DICOM side of the house, in one process or in several."""
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether connections are taken."""
+
+    def start(self) -> None:
+        """Listen."""
+
+    def stop(self) -> None:
+        """Stop listening; objects that are just arriving are finished."""
+
+
 def run(installation: Installation) -> None:
-    """Listen until a signal ends it; objects that are just arriving are finished first."""
+    """Listen until a signal ends it; objects that are just arriving are finished first.
+
+    Raises
+    ------
+    UnavailableError
+        If the listener ended by itself.
+    """
     stopping = threading.Event()
     on_signal(stopping.set)
     with role(installation, "dicom") as foundation:
@@ -28,9 +53,11 @@ def run(installation: Installation) -> None:
         _stay(foundation, node, stopping)
         node.stop()
         foundation.record(foundation.trail.listening(is_attached=False))
+    if not stopping.is_set():
+        raise UnavailableError("the listener ended by itself")
 
 
-def _stay(foundation: Foundation, node: DicomNode, stopping: threading.Event) -> None:
+def _stay(foundation: Foundation, node: Node, stopping: threading.Event) -> None:
     """Say that we listen, as long as that is so and nobody asks us to stop."""
     place = f"{socket.gethostname()}:{node.port}"
     presence = Presence(foundation.archive, LISTENER, place, foundation.clock)
@@ -42,23 +69,29 @@ def _stay(foundation: Foundation, node: DicomNode, stopping: threading.Event) ->
         log.error("the listener ended by itself; this role ends, to be started afresh")
 
 
-def build(foundation: Foundation) -> DicomNode:
-    """Return the node of an opened installation."""
-    settings = foundation.installation.settings
-    archive, trail, clock = foundation.archive, foundation.trail, foundation.clock
-    intake = Intake(
-        archive=archive,
-        trail=trail,
-        clock=clock,
-        content_key=foundation.keyring.key(Purpose.CONTENT),
-        key_version=foundation.keyring.version,
-        issuers={peer.name: peer.issuer_of_patient_id for peer in settings.dicom_node.peers},
+def build(foundation: Foundation) -> Node:
+    """Return the node of an opened installation; each way loads only what it needs."""
+    from service.wiring.custody import custodian, watch
+
+    settings, clock = foundation.installation.settings.dicom_node, foundation.clock
+    if settings.processes == 1:
+        from dicom_node.server import DicomNode
+
+        return DicomNode(settings, custodian(foundation), watch(foundation), clock)
+    from dicom_node.spread import SpreadNode
+
+    launch = partial(_launch, foundation.installation.config_file)
+    return SpreadNode(settings, watch(foundation), launch, clock)
+
+
+def _launch(config_file: Path, channel: socket.socket) -> "subprocess.Popen[bytes]":
+    """Start a receiver that has this end of its channel.
+
+    It ends when the channel does, so that it needs no signal when this process dies.
+    """
+    descriptor = channel.fileno()
+    return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        [sys.executable, "-m", "service.wiring", "receiver", str(config_file), str(descriptor)],
+        stdin=subprocess.DEVNULL,
+        pass_fds=(descriptor,),
     )
-    watch = NodeWatch(
-        archive=archive,
-        trail=trail,
-        associations=OpenAssociations(archive, settings.completeness.association_lease_s),
-        transfers=Transfers(archive, trail, clock),
-        clock=clock,
-    )
-    return DicomNode(settings.dicom_node, intake, watch)

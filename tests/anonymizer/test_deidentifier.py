@@ -17,8 +17,8 @@ from anonymizer.options import Option
 from anonymizer.profile import Profile
 from anonymizer.report import Action, Reason
 from anonymizer.risk import Risk
-from core.dataset_stream import MAX_DEPTH
 from core.errors import MalformedInstanceError
+from core.limits import MAX_DEPTH
 from core.records import dump_record, load_record
 from core.uids import IMPLEMENTATION_CLASS_UID, random_uid
 from tests.anonymizer.samples import DEFAULT_OPTIONS, item, released, replacement_for, run

@@ -20,7 +20,6 @@ from dicom_node.part10 import OutgoingObject, from_file
 from dicom_node.ports import Ending, Refusal, RefusalReason
 from dicom_node.presentation import (
     EXPLICIT_LITTLE,
-    IMPLICIT_LITTLE,
     TRANSFER_SYNTAXES,
     UNCOMPRESSED,
 )
@@ -200,14 +199,15 @@ def test_we_send_each_encoding_of_the_corpus_to_ourselves() -> None:
             assert data == b"".join(outgoing.read())
 
 
-def test_a_deflated_data_set_is_refused_in_negotiation(tmp_path: Path) -> None:
+def test_a_deflated_data_set_arrives_as_it_is(tmp_path: Path) -> None:
     plain, deflated = files(tmp_path, 1)[0], tmp_path / "deflated.dcm"
     assert dcmtk("dcmconv", "+td", plain, deflated)[0] == 0
     with running_node() as running:
-        assert storescu(running, "-xd", deflated)[0] == 0  # it inflates where it must
+        assert storescu(running, "-xd", deflated)[0] == 0
         ((incoming, data),) = running.sink.committed
-        assert incoming.transfer_syntax_uid in {EXPLICIT_LITTLE, IMPLICIT_LITTLE}
-        assert len(data) == len(data_set(plain))
+    assert incoming.transfer_syntax_uid == "1.2.840.10008.1.2.1.99"
+    assert len(data) < len(data_set(plain))
+    DataSetScanner(incoming.transfer_syntax_uid).feed(data)
 
 
 def test_a_full_disk_is_a700_and_the_next_object_is_taken(tmp_path: Path) -> None:

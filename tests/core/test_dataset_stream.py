@@ -1,12 +1,15 @@
 """The scanner: what is whole passes in any pieces, what is cut or wrong is refused."""
 
+import struct
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import Dataset
 
-from core.dataset_stream import MAX_DEPTH, DataSetScanner
+from core.dataset_stream import DataSetScanner
 from core.errors import MalformedInstanceError
+from core.limits import MAX_DEPTH, DataSetLimits
 from core.model import Instance
 from tests.support.builders import ct_image, encoded, endoscopic_image, transfer_syntax
 
@@ -96,8 +99,8 @@ def test_no_bytes_whatever_raise_anything_but_our_own_error(body: bytes) -> None
             continue
 
 
-@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.1.99", "1.2.3.4", "nonsense"])
-def test_a_transfer_syntax_that_is_deflated_or_unknown_is_refused(syntax: str) -> None:
+@pytest.mark.parametrize("syntax", ["", "1.2.3.4", "nonsense", "1.2.840.10008.5.1.4.1.1.2"])
+def test_a_transfer_syntax_that_is_none_or_unknown_is_refused(syntax: str) -> None:
     with pytest.raises(MalformedInstanceError):
         DataSetScanner(syntax)
 
@@ -120,3 +123,36 @@ def test_a_leading_element_is_known_as_soon_as_it_has_arrived() -> None:
     assert scanner.leading(0x0020000D) is None
     scanner.feed(body[end - 4 :])
     assert (scanner.leading(0x0020000D) or b"").rstrip(b"\0").decode() == IMAGE.StudyInstanceUID
+
+
+def element(group: int, number: int, value: bytes, *, order: str = "<") -> bytes:
+    return struct.pack(f"{order}HH2sH", group, number, b"UI", len(value)) + value
+
+
+@pytest.mark.parametrize(
+    ("smuggled", "syntax"),
+    [
+        (element(0x0002, 0x0010, b"1.2.840.10008.1.2\0"), "1.2.840.10008.1.2.1"),
+        (element(0x0000, 0x0002, b"1.2.840.10008.1.1\0"), "1.2.840.10008.1.2.1"),
+        (element(0x0200, 0x1000, b"1.2.840.10008.1.2\0", order=">"), "1.2.840.10008.1.2.2"),
+    ],
+)
+def test_a_data_set_cannot_speak_for_the_head_of_its_file(smuggled: bytes, syntax: str) -> None:
+    """Kept behind a head, it would be read in another transfer syntax than it was checked in."""
+    assert b"\x02\x00" in smuggled[:4] or smuggled[:2] == b"\0\0"
+    with pytest.raises(MalformedInstanceError, match="file's head"):
+        scanned(smuggled + b"\0" * 8, syntax)
+
+
+@pytest.mark.parametrize("piece", [1, 1 << 20])
+def test_more_elements_than_the_limit_are_refused(piece: int) -> None:
+    body = encoded(IMAGE)
+    scanner = DataSetScanner(transfer_syntax(implicit=False))
+    for start in range(0, len(body), piece):
+        scanner.feed(body[start : start + piece])
+    assert scanner.elements == len(IMAGE)
+    fewer = DataSetScanner(
+        transfer_syntax(implicit=False), DataSetLimits(max_elements=len(IMAGE) - 1)
+    )
+    with pytest.raises(MalformedInstanceError, match="more than"):
+        fewer.feed(body)

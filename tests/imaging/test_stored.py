@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from core.errors import MalformedInstanceError
+from imaging.facts import DecoderLimits
 from imaging.stored import pixel_facts, read_object, stored_frames
 from tests.imaging.objects import part10
 from tests.support.builders import ct_image
@@ -15,7 +16,7 @@ def stored(words: list[int], **elements: object) -> list[int]:
     dataset = ct_image(np.array([words], np.uint16).view(np.int16))
     for keyword, value in elements.items():
         setattr(dataset, keyword, value)
-    read = read_object(io.BytesIO(part10(dataset)))
+    read = read_object(io.BytesIO(part10(dataset)), DecoderLimits())
     (frame,) = stored_frames(read, pixel_facts(read))
     return [int(value) for value in frame.values[0]]
 
@@ -37,4 +38,4 @@ def test_stored_bits_may_end_above_bit_zero() -> None:
 
 def test_an_object_without_a_transfer_syntax_is_refused() -> None:
     with pytest.raises(MalformedInstanceError, match="no transfer syntax"):
-        read_object(io.BytesIO(b"\x08\x00\x60\x00\x02\x00\x00\x00CT"))
+        read_object(io.BytesIO(b"\x08\x00\x60\x00\x02\x00\x00\x00CT"), DecoderLimits())

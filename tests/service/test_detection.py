@@ -17,6 +17,8 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from api.views import DetectionRequest, Medium
 from core.errors import InputError, MalformedInstanceError
 from core.findings import Box, Conclusion, Outcome, Reading
+from core.inflation import InflationError
+from core.limits import DataSetLimits
 from imaging.decode import Decoder
 from inference.engine import Engine
 from inference.errors import NotAcceptedError, UnknownModelError
@@ -59,7 +61,7 @@ class FakeReader:
 
 
 def detection(
-    folder: Path, *rules: dict[str, Any], max_elements: int | None = None, **cards: Any
+    folder: Path, *rules: dict[str, Any], limits: DataSetLimits | None = None, **cards: Any
 ) -> tuple[Detection, FakeReader]:
     """Return a detection over packages named in `cards`, each with what it accepts."""
     for name, accepts in (cards or {"cells": {}}).items():
@@ -68,7 +70,14 @@ def detection(
     reader = FakeReader(registry)
     given = [ModelRule.model_validate(rule) for rule in rules or ({"name": "cells"},)]
     return (
-        Detection(reader, registry, given, lambda _: b"released", lambda: NOON, max_elements),
+        Detection(
+            reader,
+            registry,
+            given,
+            lambda _: b"released",
+            lambda: NOON,
+            limits or DataSetLimits(),
+        ),
         reader,
     )
 
@@ -246,19 +255,31 @@ def test_a_file_that_is_cut_is_refused(kept: float) -> None:
         read_part10(whole[: int(len(whole) * kept)])
 
 
-def test_a_deflated_object_is_refused_before_it_is_inflated() -> None:
+def test_a_deflated_object_is_read_like_any_other() -> None:
     dataset = endoscopic_image()
+    plain = read_part10(part10(dataset))
     dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
-    with pytest.raises(MalformedInstanceError, match="deflated"):
-        read_part10(part10(dataset))
+    read = read_part10(part10(dataset))
+    assert read == plain
+    assert read.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian
+
+
+def test_a_deflated_bomb_is_refused() -> None:
+    dataset = endoscopic_image(attributes={"PixelData": bytes(1024)})
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    limits = DataSetLimits(max_inflation_ratio=2, freely_inflated_bytes=1000)
+    with pytest.raises(InflationError, match="more than 2 times"):
+        read_part10(part10(dataset), limits)
 
 
 def test_an_object_of_endless_items_is_refused_before_it_is_parsed() -> None:
     items = struct.pack("<HHI", 0xFFFE, 0xE000, 0) * 2000
     sequence = struct.pack("<HH2sHI", 0x0040, 0x0275, b"SQ", 0, len(items)) + items
-    assert isinstance(read_part10(with_extra(sequence), max_elements=3000), FileDataset)
+    assert isinstance(
+        read_part10(with_extra(sequence), DataSetLimits(max_elements=3000)), FileDataset
+    )
     with pytest.raises(MalformedInstanceError, match="more than 1000 elements"):
-        read_part10(with_extra(sequence), max_elements=1000)
+        read_part10(with_extra(sequence), DataSetLimits(max_elements=1000))
 
 
 def test_an_object_nested_without_end_is_refused() -> None:

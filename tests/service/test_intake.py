@@ -16,6 +16,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from sqlalchemy import select, text
 
+from anonymizer.encoding import deflate
 from archive.archive import Archive
 from archive.entries import InstanceRecord, Standing
 from archive.tables import instance
@@ -28,6 +29,7 @@ from core.errors import (
     UnavailableError,
 )
 from core.model import Instance, InstanceKey, RemoteAE, RevisionKey, StudyIdentity
+from core.part10 import data_set_of
 from core.states import DeliveryState, HoldReason, RevisionState
 from dicom_node.ports import AssociationOrigin, IncomingObject
 from service.intake import MAX_HELD_BYTES, Intake, Reception
@@ -287,9 +289,13 @@ def test_an_object_that_names_two_studies_is_refused(house: House) -> None:
     assert house.rows() == 0
 
 
-def test_a_deflated_object_is_refused_unread(house: House) -> None:
-    with pytest.raises(MalformedInstanceError, match="deflated"):
-        house.begin(ct_image(), "1.2.840.10008.1.2.1.99")
+def test_a_deflated_object_is_kept_as_it_was_sent(house: House) -> None:
+    dataset = ct_image()
+    sent = deflate(encoded(dataset))
+    house.store_bytes(dataset, sent, "1.2.840.10008.1.2.1.99")
+    (record,) = house.instances(dataset)
+    kept = house.archive.read_object(record.revision.study_key, record.blob_name)
+    assert bytes(data_set_of(kept)) == sent
 
 
 # --- a world that fails ------------------------------------------------------------------------
