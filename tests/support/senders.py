@@ -40,6 +40,8 @@ class Sender(threading.Thread):
     folder: Path
     port: int
     random: Random
+    pause_s: float = 0.6
+    """The longest time between two studies."""
     acknowledged: list[SentObject] = field(default_factory=list)
     unanswered: list[SentObject] = field(default_factory=list)
 
@@ -52,7 +54,7 @@ class Sender(threading.Thread):
     def run(self) -> None:
         """Send; what comes of each object is in `acknowledged` or in `unanswered`."""
         number = 0
-        while not self._enough.wait(self.random.uniform(0.0, 0.6)):
+        while not self._enough.wait(self.random.uniform(0.0, self.pause_s)):
             number += 1
             objects = self._study(self.folder / f"{number:04d}")
             stored = send(self.port, objects)
