@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Table, select
 
 from archive.blobs import BlobFile, BlobStore
-from archive.database import Database
+from archive.database import Database, Transaction
 from archive.keystore import Keystore
-from archive.tables import instance, released, result_object
-from core.model import StudyKey
+from archive.tables import delivery, instance, released, result_object
+from core.model import RevisionKey, StudyKey
+from core.states import DeliveryState
 
 _NAMING: tuple[Table, ...] = (instance, released, result_object)
 
@@ -34,6 +36,18 @@ class SweepReport:
     partials_removed: int
     """Files that were never finished."""
     missing: tuple[MissingObject, ...]
+
+
+@dataclass(frozen=True)
+class KeptRow:
+    """Something that is kept, and must have an audit record."""
+
+    what: str
+    """`instance`, `result` or `delivery`."""
+    name: str
+    """Our key of it; of a delivery, revision and destination."""
+    at: datetime
+    """When; name and moment together tell its audit record."""
 
 
 class Upkeep:
@@ -71,6 +85,26 @@ class Upkeep:
             if progress is not None:
                 progress(done)
         return SweepReport(files, orphans, partials, tuple(missing))
+
+    def kept(self, tx: Transaction) -> Iterator[KeptRow]:
+        """Yield everything that must have an audit record: what was stored, made, delivered."""
+        rows = tx.execute(select(instance.c.instance_key, instance.c.received_at))
+        for row in rows:
+            yield KeptRow("instance", row.instance_key, row.received_at)
+        rows = tx.execute(select(result_object.c.result_key, result_object.c.created_at))
+        for row in rows:
+            yield KeptRow("result", row.result_key, row.created_at)
+        rows = tx.execute(
+            select(
+                delivery.c.study_key, delivery.c.revision, delivery.c.destination,
+                delivery.c.updated_at,
+            )
+            .where(delivery.c.state == DeliveryState.COMPLETED.value)
+            .distinct()
+        )  # fmt: skip
+        for row in rows:
+            sent = f"{RevisionKey(StudyKey(row.study_key), row.revision)} {row.destination}"
+            yield KeptRow("delivery", sent, row.updated_at)
 
     def _missing(self, prefix: str, suspects: list[str]) -> list[MissingObject]:
         """Return the suspects that rows still name: another process may just have replaced one."""

@@ -3,7 +3,7 @@
 import logging
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from archive.archive import Archive
@@ -20,7 +20,7 @@ from dicom_node.association import Destination
 from dicom_node.part10 import OutgoingObject, from_part10
 from dicom_node.store_scu import SendOutcome, SendState, send
 from service.settings import DeliverySettings, DestinationSettings
-from service.trail import Trail
+from service.trail import Trail, as_instance
 
 log = logging.getLogger(__name__)
 
@@ -70,13 +70,13 @@ class Delivery:
             self._cancel(parcels, f"the study is held: {study.newest.hold_reason}")
             return None
         like = instances[0]
-        about = [_as_instance(parcel.made, like) for parcel in parcels]
+        about = [as_instance(parcel.made, like) for parcel in parcels]
         # Every attempt is a transfer of its own; their count starts anew for a revived dead letter.
         attempt = f"{revision} {destination} {self.clock().isoformat()}"
         peer = RemoteAE(destination, settings.called_ae_title, self.ae_title, settings.host)
         self._begin(parcels, self.trail.sending(peer, attempt, study.identity, about))
         outcomes = send([self._outgoing(parcel) for parcel in parcels], self._peer(settings))
-        return self._settle(parcels, outcomes, peer, attempt, study, about)
+        return self._settle(parcels, outcomes, peer, study, about)
 
     def broke_off(self, revision: RevisionKey, destination: str) -> datetime | None:
         """Plan the next attempt after one that ended without a word of what became of it."""
@@ -130,7 +130,6 @@ class Delivery:
         parcels: Sequence[_Parcel],
         outcomes: Sequence[SendOutcome],
         peer: RemoteAE,
-        attempt: str,
         study: StudyRecord,
         about: Sequence[Instance],
     ) -> datetime | None:
@@ -146,8 +145,9 @@ class Delivery:
             if one.state is DeliveryState.COMPLETED
         ]
         failed = len(ended) - len(arrived)
-        event = self.trail.sent(peer, attempt, study.identity, arrived, failed=failed)
         revision = parcels[0].record.revision
+        event_id = self.trail.sent_id(revision, parcels[0].record.destination, now)
+        event = self.trail.sent(peer, event_id, study.identity, arrived, failed=failed)
         with archive.transaction() as tx:
             for parcel, one in zip(parcels, ended, strict=True):
                 record = parcel.record
@@ -226,14 +226,3 @@ def _entry(
     if texts:
         reason += f": {'; '.join(texts)}"
     return JourneyEntry(now, revision.number, "deliver", outcome, reason)
-
-
-def _as_instance(made: ResultObject, like: Instance) -> Instance:
-    """Return a result object as audit records name it: in the study of `like`."""
-    return replace(
-        like,
-        sop_class_uid=made.sop_class_uid,
-        sop_instance_uid=made.sop_instance_uid,
-        series_instance_uid=made.series_instance_uid,
-        transfer_syntax_uid=made.transfer_syntax_uid,
-    )

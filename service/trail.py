@@ -6,11 +6,14 @@ into the transaction of what it records.
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 
 from archive.archive import Archive
 from archive.database import Transaction
+from archive.index import ResultKey
+from archive.results import ResultObject
 from audit import triggers
 from audit.events import AuditEvent, Participant, Stamp, Stamper, repeatable_id
 from audit.parties import (
@@ -28,6 +31,7 @@ from audit.vocabulary import Action, Alert, Decision, Outcome
 from core.clock import Clock
 from core.errors import CorruptionError, ForgottenError
 from core.model import Instance, InstanceKey, RemoteAE, RevisionKey, StudyIdentity, StudyKey
+from service.custody_records import CustodyRecords
 
 log = logging.getLogger(__name__)
 
@@ -95,15 +99,33 @@ class Trail:
         An arrival that brought what we had (a duplicate, or the bytes that restore a damaged file)
         has no row of its own; its record has a random id.
         """
-        microseconds = (received_at - _EPOCH) // timedelta(microseconds=1)
-        return repeatable_id(self.key, "custody", instance_key, str(microseconds))
+        return self._id_of("custody", instance_key, received_at)
+
+    def made_id(self, result_key: ResultKey, created_at: datetime) -> str:
+        """Return the id of the record which says that a result object was made; as `custody_id`."""
+        return self._id_of("made", result_key, created_at)
+
+    def sent_id(self, revision: RevisionKey, destination: str, at: datetime) -> str:
+        """Return the id of the record of an attempt to deliver that ended at a moment.
+
+        The row of each object that arrived has that moment as its last change.
+        """
+        return self._id_of("sent", f"{revision} {destination}", at)
+
+    def _id_of(self, what: str, name: str, at: datetime) -> str:
+        microseconds = (at - _EPOCH) // timedelta(microseconds=1)
+        return repeatable_id(self.key, what, name, str(microseconds))
 
     def custody(
         self, peer: RemoteAE, instance: Instance, *, event_id: str | None = None
     ) -> SealedRecord:
         """Say that an instance is ours to keep; `event_id` is its `custody_id` if it is new."""
         stamp = self.stamp() if event_id is None else Stamp(event_id, self.clock())
-        return self.seal(triggers.custody_taken(stamp, remote_ae(peer), self.ours, instance))
+        return self._custody_records.seal(peer, instance, stamp)
+
+    @cached_property
+    def _custody_records(self) -> CustodyRecords:
+        return CustodyRecords(self.sealer, self.ours)
 
     def received(
         self,
@@ -186,6 +208,14 @@ class Trail:
         )
         return self.seal(event.noting(Purpose=what, Revision=revision.number))
 
+    def made(self, event_id: str, made: Instance) -> SealedRecord:
+        """Say that a result object was made, and is kept (110103)."""
+        content = StudyContent(made.identity, count_sop_classes([made]))
+        event = triggers.instances_accessed(
+            Stamp(event_id, self.clock()), (self.ours,), (content,), action=Action.CREATE
+        )
+        return self.seal(event.noting(Purpose="encode"))
+
     def decided(
         self,
         decision: Decision,
@@ -223,7 +253,7 @@ class Trail:
     def sent(
         self,
         destination: RemoteAE,
-        attempt: str,
+        event_id: str,
         identity: StudyIdentity,
         instances: Sequence[Instance],
         *,
@@ -232,7 +262,7 @@ class Trail:
         """Say what became of a transfer out (110104)."""
         content = StudyContent(identity, count_sop_classes(instances))
         event = triggers.instances_transferred(
-            self.stamp("sent", attempt),
+            Stamp(event_id, self.clock()),
             self.ours,
             remote_ae(destination, is_requestor=False),
             (content,),
@@ -245,6 +275,17 @@ class Trail:
         """Say that this process started or stopped (110100)."""
         make = triggers.application_started if started else triggers.application_stopped
         return self.seal(make(self.stamp(), self.ours))
+
+
+def as_instance(made: ResultObject, like: Instance) -> Instance:
+    """Return a result object as audit records name it: in the study of `like`."""
+    return replace(
+        like,
+        sop_class_uid=made.sop_class_uid,
+        sop_instance_uid=made.sop_instance_uid,
+        series_instance_uid=made.series_instance_uid,
+        transfer_syntax_uid=made.transfer_syntax_uid,
+    )
 
 
 def identity_of(archive: Archive, tx: Transaction, study_key: StudyKey) -> StudyIdentity:

@@ -1,12 +1,14 @@
 """The audit log as the commands see it: the log and the outbox together."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from archive.index import ResultKey
+from archive.upkeep import KeptRow
 from audit.checkpoint import Signer, read_outside
 from audit.ledger import Ledger, NewBeginning, Owed
 from audit.records import PendingRecord, SealedRecord
@@ -16,8 +18,10 @@ from audit.verify import Report
 from audit.verify import verify as verify_log
 from core.codes import Code
 from core.errors import ConfigurationError
+from core.model import InstanceKey, RevisionKey
 from service.foundation import Foundation
 from service.keys import Purpose
+from service.trail import Trail
 
 _OUTBOX_AT_ONCE = 100_000
 
@@ -93,9 +97,31 @@ def ledger(foundation: Foundation) -> Ledger:
             waiting=[PendingRecord(one.event_id, one.recorded_at) for one in waiting],
             max_age_s=foundation.audit_settings.max_outbox_age_s,
             appended=[_appended(*row) for row in outbox.appended(tx)],
+            kept=[_kept(foundation.trail, row) for row in foundation.archive.upkeep.kept(tx)],
             signed=outbox.last_signed(tx),
             beginning=None if begun is None else NewBeginning(*begun),
         )
+
+
+def _kept(trail: Trail, row: KeptRow) -> Owed:
+    return Owed(record_of(trail, row), f"{row.what} {row.name} has no record", row.at)
+
+
+def record_of(trail: Trail, row: KeptRow) -> str:
+    """Return the id of the audit record that something kept must have."""
+    return _RECORDS[row.what](trail, row)
+
+
+def _record_of_delivery(trail: Trail, row: KeptRow) -> str:
+    revision, _, destination = row.name.partition(" ")
+    return trail.sent_id(RevisionKey.parse(revision), destination, row.at)
+
+
+_RECORDS: Mapping[str, Callable[[Trail, KeptRow], str]] = {
+    "instance": lambda trail, row: trail.custody_id(InstanceKey(row.name), row.at),
+    "result": lambda trail, row: trail.made_id(ResultKey(row.name), row.at),
+    "delivery": _record_of_delivery,
+}
 
 
 def _appended(sequence: int, event_id: str, at: datetime) -> Owed:
