@@ -59,12 +59,31 @@ class OpenReading:
 
 @dataclass
 class _Look:
-    """One model at work on one instance; the findings count only once all frames are read."""
+    """One model at work on one instance."""
 
     reading: OpenReading
+    of_frames: int = 1
+    """How many frames the instance says it has."""
     findings: list[Finding] = field(default_factory=list)
     frames: int = 0
     failure: str = ""
+    is_done: bool = False
+    """Whether it was shown every frame."""
+
+    def conclude(self, key: InstanceKey, failure: str = "") -> None:
+        """Give what was found to the reading, and say what became of the instance.
+
+        What was seen before a frame that could not be read counts; that the rest was not seen is
+        said with its reason.
+        """
+        self.reading.findings += self.findings
+        reason = self.failure or ("" if self.is_done else failure)
+        if not reason:
+            self.reading.note(key, Outcome.EVALUATED, "", self.frames)
+            return
+        if self.frames:
+            reason = f"{reason}; only {self.frames} of {self.of_frames} frames could be read"
+        self.reading.note(key, Outcome.COULD_NOT_PROCESS, reason, self.frames)
 
 
 class Engine:
@@ -152,8 +171,9 @@ class Engine:
     ) -> None:
         """Show one instance to every model that wants it.
 
-        An instance that cannot be read is an evaluation with its reason, no error. `before_each` is
-        called before each frame; what it raises ends the instance.
+        An instance that cannot be read, or only to some frame, is an evaluation with its reason,
+        no error; what was found until then counts. `before_each` is called before each frame;
+        what it raises ends the instance.
 
         Raises
         ------
@@ -170,12 +190,12 @@ class Engine:
                 looks = _accepted(wanting, key, opened.facts)
                 self._look(looks, key, opened, before_each)
         except InputError as error:
+            _conclude(looks, key, _sentence(error))
             for reading in wanting:
                 if not reading.has_noted(key):
                     reading.note(key, Outcome.COULD_NOT_PROCESS, _sentence(error))
             return
-        for look in looks:
-            _conclude(look, key)
+        _conclude(looks, key)
 
     def read_study(
         self, instances: Iterable[StudyInstance], orders: Sequence[ModelOrder]
@@ -219,6 +239,8 @@ class Engine:
                 reference = FrameReference(key, frame.number)
                 for look in group:
                     self._look_at(look, reference, frame.pixels)
+            for look in group:
+                look.is_done = True
 
     def _look_at(self, look: _Look, reference: FrameReference, pixels: NDArray[np.uint8]) -> None:
         if look.failure:
@@ -258,7 +280,8 @@ class Engine:
         self._look_at(look, FrameReference(PICTURE_KEY, 1), pixels)
         if look.failure:
             raise ModelFailedError(look.failure)
-        _conclude(look, PICTURE_KEY)
+        look.is_done = True
+        look.conclude(PICTURE_KEY)
         return PictureReading(pixels.shape[0], pixels.shape[1], reading.conclude())
 
 
@@ -276,16 +299,13 @@ def _accepted(readings: Sequence[OpenReading], key: InstanceKey, facts: PixelFac
         if reason:
             reading.note(key, Outcome.NOT_EVALUATED, reason)
         else:
-            looks.append(_Look(reading))
+            looks.append(_Look(reading, facts.number_of_frames))
     return looks
 
 
-def _conclude(look: _Look, key: InstanceKey) -> None:
-    if look.failure:
-        look.reading.note(key, Outcome.COULD_NOT_PROCESS, look.failure)
-        return
-    look.reading.findings += look.findings
-    look.reading.note(key, Outcome.EVALUATED, "", look.frames)
+def _conclude(looks: Iterable[_Look], key: InstanceKey, failure: str = "") -> None:
+    for look in looks:
+        look.conclude(key, failure)
 
 
 def _sentence(error: InputError | ModelFailedError) -> str:

@@ -125,11 +125,11 @@ def _observer(context: ResultContext) -> ObservationContext:
 
 
 def _image_library(reading: Reading, sources: StudySources) -> ContainerContentItem | None:
-    """List the images that the model saw. Source: TID 1600."""
+    """List the images that the model saw, if only to some frame. Source: TID 1600."""
     seen = {
         evaluation.instance_key
         for evaluation in reading.evaluations
-        if evaluation.outcome is Outcome.EVALUATED
+        if evaluation.outcome is Outcome.EVALUATED or evaluation.frames
     }
     images = [
         instance

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,10 +15,11 @@ from core.model import InstanceKey
 from imaging.decode import Decoder
 from inference.engine import Engine
 from inference.errors import ModelFailedError, ModelPackageError, NotAcceptedError
+from inference.model import Model
 from inference.package import Accepts, InputContract
 from inference.registry import Registry
 from inference.requests import ModelOrder, Skipped, StudyInstance
-from tests.support.builders import ct_image, endoscopic_image
+from tests.support.builders import ct_image, endoscopic_image, jpeg_frames
 from tests.support.detector import bright_cells_package, picture_with_cells
 
 A, B, C = (InstanceKey(name) for name in "abc")
@@ -84,12 +86,57 @@ def test_an_instance_that_cannot_be_read_says_why_and_spares_the_others(engine: 
     assert reading.conclusion is Conclusion.COULD_NOT_PROCESS
 
 
-def test_findings_before_pixels_that_end_early_do_not_count(engine: Engine) -> None:
+def test_pixels_that_end_early_are_not_begun(engine: Engine) -> None:
     dataset = endoscopic_image(picture_with_cells((0, 0)))
     dataset.NumberOfFrames = 2
     reading = read(engine, encoded(A, dataset))
     assert reading.findings == ()
     assert reading.evaluations[0].outcome is Outcome.COULD_NOT_PROCESS
+
+
+def test_what_was_found_before_a_frame_that_cannot_be_decoded_counts(engine: Engine) -> None:
+    last_is_broken = jpeg_frames([picture_with_cells(), picture_with_cells((1, 2))], broken=1)
+    reading = read(engine, frame(B), encoded(A, last_is_broken))
+    (finding,) = reading.findings
+    assert (finding.frame.instance_key, finding.frame.frame) == (A, 2)
+    assert reading.conclusion is Conclusion.FINDINGS
+    assert not reading.is_complete
+    whole, partial = reading.evaluations
+    assert (whole.outcome, partial.outcome) == (Outcome.EVALUATED, Outcome.COULD_NOT_PROCESS)
+    assert partial.frames == 2
+    assert partial.reason.endswith("only 2 of 3 frames could be read")
+
+
+def test_nothing_found_before_a_frame_that_cannot_be_decoded_is_not_no_finding(
+    engine: Engine,
+) -> None:
+    last_is_broken = jpeg_frames([picture_with_cells()] * 2, broken=1)
+    for instances in ([encoded(A, last_is_broken)], [frame(B), encoded(A, last_is_broken)]):
+        assert read(engine, *instances).conclusion is Conclusion.COULD_NOT_PROCESS
+
+
+def test_one_model_that_fails_at_a_late_frame_keeps_what_it_found(engine: Engine) -> None:
+    class Failing:
+        def __init__(self, model: Model) -> None:
+            self.model, self.frames = model, 0
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.model, name)
+
+        def detect(self, pixels: NDArray[np.uint8], *, threshold: float) -> Any:
+            self.frames += 1
+            if self.frames == 2:
+                raise ModelFailedError("it gave numbers that are none")
+            return self.model.detect(pixels, threshold=threshold)
+
+    (reading,) = engine.open_readings([ModelOrder("cells")])
+    reading.model = cast("Model", Failing(reading.model))
+    shown = frames(A, [picture_with_cells((0, 0))] * 3)
+    engine.read_instance([reading], A, shown.pieces, shown.size)
+    concluded = reading.conclude()
+    assert len(concluded.findings) == 1
+    assert concluded.evaluations[0].outcome is Outcome.COULD_NOT_PROCESS
+    assert "only 1 of 3 frames" in concluded.evaluations[0].reason
 
 
 def test_what_the_model_does_not_accept_is_not_evaluated(engine: Engine) -> None:

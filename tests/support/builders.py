@@ -1,13 +1,15 @@
 """Synthetic data sets, whole enough for their IODs; nothing in them is of a real person."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from pydicom import Dataset
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.encaps import encapsulate
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGBaseline8Bit
 
 from core.uids import IMPLEMENTATION_CLASS_UID, random_uid
 
@@ -81,6 +83,23 @@ def ct_image(
     return dataset
 
 
+def jpeg_frames(pictures: Sequence[NDArray[np.uint8]], *, broken: int = 0) -> FileDataset:
+    """Return an endoscopic image of these frames as JPEG, and then frames that are no JPEG."""
+    dataset = endoscopic_image(pictures[0])
+    streams = [
+        *(_jpeg(picture) for picture in pictures),
+        *[b"\xff\xd8 no picture \xff\xd9"] * broken,
+    ]
+    dataset.PixelData = encapsulate(streams)
+    dataset["PixelData"].VR = "OB"
+    dataset["PixelData"].is_undefined_length = True
+    dataset.NumberOfFrames = len(streams)
+    dataset.PhotometricInterpretation = "YBR_FULL_422"
+    dataset.LossyImageCompression = "01"
+    dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    return dataset
+
+
 def part10(dataset: FileDataset) -> bytes:
     """Return the whole Part 10 file."""
     buffer = BytesIO()
@@ -99,6 +118,12 @@ def encoded(dataset: Dataset, *, implicit: bool = False) -> bytes:
 def transfer_syntax(*, implicit: bool) -> str:
     """Return the transfer syntax that `encoded` used."""
     return str(ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian)
+
+
+def _jpeg(picture: NDArray[np.uint8]) -> bytes:
+    buffer = BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=95)
+    return buffer.getvalue()
 
 
 def _composite(sop_class_uid: str, modality: str) -> FileDataset:
