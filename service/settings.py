@@ -19,6 +19,7 @@ from dicom_node.settings import NodeSettings
 from inference.settings import InferenceSettings
 from results.settings import ResultsSettings
 from service.completeness_settings import CompletenessSettings
+from service.yaml_text import MAX_BYTES, read_yaml
 
 CONFIG_FILE = "config.yaml"
 
@@ -124,11 +125,18 @@ def load_settings(config_file: Path) -> Installation:
         names every fault with its line.
     """
     try:
-        text = config_file.read_text(encoding="utf-8")
+        with config_file.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise ConfigurationError(
             f"{config_file} cannot be read ({error.strerror})",
             remedy="Run `second-reader init`, or name the file with --config",
+        ) from None
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        raise ConfigurationError(
+            f"{config_file} is not UTF-8", remedy="Save it as UTF-8 text"
         ) from None
     return Installation(
         parse_settings(text, config_file), config_file.absolute().parent, config_file
@@ -137,16 +145,8 @@ def load_settings(config_file: Path) -> Installation:
 
 def parse_settings(text: str, config_file: Path) -> Settings:
     """Read the text of a config.yaml; `config_file` is only named in faults."""
-    try:
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{config_file}:{mark.line + 1}" if mark else str(config_file)
-        raise ConfigurationError(
-            f"{where} is not YAML ({getattr(error, 'problem', None) or 'unreadable'})",
-            remedy="Compare the line with the example in config.yaml of the distribution",
-        ) from None
+    tree, read = read_yaml(text, str(config_file))
+    values = read or {}
     if not isinstance(values, dict):
         raise ConfigurationError(f"{config_file} holds no sections")
     try:
