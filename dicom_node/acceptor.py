@@ -15,6 +15,7 @@ from pynetdicom.transport import AddressInformation
 
 from core.errors import ServiceError
 from core.model import RemoteAE
+from dicom_node.errors import DoorError
 from dicom_node.faults import log_fault
 from dicom_node.gate import Caller, readable
 from dicom_node.ports import (
@@ -196,7 +197,11 @@ class AcceptorAssociation(WaitingAssociation):
             calling_ae_title=str(request.calling_ae_title).strip(" "),
             called_ae_title=str(request.called_ae_title).strip(" "),
         )
-        peer = self._house.doorkeeper.admit(self._visitor, caller)
+        try:
+            peer = self._house.doorkeeper.admit(self._visitor, caller)
+        except DoorError as error:
+            log.warning("association %s: rejected for now: %s", self.association_id, error)
+            return _TEMPORARY_CONGESTION
         if isinstance(peer, Refusal):
             return _REJECTION[peer.reason]
         origin = AssociationOrigin(self.association_id, _remote(peer, caller))

@@ -89,7 +89,7 @@ class Door:
         return [listener.getsockname()[1] for _, listener in self._listening]
 
     def listen(self) -> None:
-        """Take the addresses; connections wait in the kernel until the loop runs.
+        """Take the addresses; connections wait in the kernel until `open`.
 
         Raises
         ------
@@ -102,6 +102,9 @@ class Door:
         except ListenError:
             self._stop_listening()
             raise
+
+    def open(self) -> None:
+        """Accept connections; in the loop's thread."""
         for entrance, listener in self._listening:
             self._loop.watch(listener, partial(self._accept, entrance, listener))
 

@@ -9,19 +9,26 @@ import queue
 import threading
 import time
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from core.clock import Clock
 from dicom_node.faults import log_fault
-from dicom_node.ports import NodeObserver, Refusal, RefusalReason
+from dicom_node.ports import Refusal
 
 log = logging.getLogger(__name__)
 
 _WINDOW_S = 60.0
 _MAX_CALLERS = 64
-_MAX_REASONS = len(RefusalReason)
 _MAX_WAITING = 256
 
 _Key = tuple[str, ...]
+
+
+class RefusalObserver(Protocol):
+    """Who is told of refusals; a `NodeObserver` is one."""
+
+    def refused(self, refusal: Refusal) -> None:
+        """Note that somebody was not let in."""
 
 
 @dataclass
@@ -36,7 +43,7 @@ class Refusals:
     """Takes refusals from anybody without waiting, and tells the observer from its own thread."""
 
     def __init__(
-        self, observer: NodeObserver, clock: Clock, *, window_s: float = _WINDOW_S
+        self, observer: RefusalObserver, clock: Clock, *, window_s: float = _WINDOW_S
     ) -> None:
         self._observer = observer
         self._clock = clock

@@ -1,50 +1,14 @@
 """The listening AE in one process: door, gate and receiver together."""
 
-import logging
 import threading
 
 from core.clock import Clock, utc_now
-from dicom_node.door import Door, Entrance
-from dicom_node.door_pdu import AssociateRequest
-from dicom_node.gate import Caller, Gate
-from dicom_node.loop import Loop
-from dicom_node.ports import InstanceSink, NodeObserver, Refusal
+from dicom_node.doorkeeper import NearDoorkeeper
+from dicom_node.front import Front
+from dicom_node.gate import Gate
+from dicom_node.ports import InstanceSink, NodeObserver
 from dicom_node.receiver import Receiver
-from dicom_node.refusals import Refusals
-from dicom_node.settings import NodeSettings, PeerSettings
-from dicom_node.visitor import Visitor
-
-log = logging.getLogger(__name__)
-
-
-def entrances(settings: NodeSettings) -> list[Entrance]:
-    """Return where a node listens."""
-    if settings.port is None:
-        return []
-    return [Entrance("dicom_node.port", settings.host, settings.port, AssociateRequest())]
-
-
-class GateKeeper:
-    """A doorkeeper that stands beside the gate, in its process."""
-
-    def __init__(self, gate: Gate, refusals: Refusals) -> None:
-        self._gate = gate
-        self._refusals = refusals
-
-    def admit(self, visitor: Visitor, caller: Caller) -> PeerSettings | Refusal:
-        """Return the peer that a visitor is, or why he is refused, which is recorded already."""
-        answer = self._gate.admit(visitor.ticket, caller)
-        if isinstance(answer, Refusal):
-            self._refusals.note(answer)
-        return answer
-
-    def leave(self, visitor: Visitor) -> None:
-        """Count the connection out."""
-        self._gate.leave(visitor.ticket)
-
-    def refused(self, refusal: Refusal) -> None:
-        """Record that somebody was not let do what he asked."""
-        self._refusals.note(refusal)
+from dicom_node.settings import NodeSettings
 
 
 class DicomNode:
@@ -67,25 +31,25 @@ class DicomNode:
         observer: NodeObserver,
         clock: Clock = utc_now,
     ) -> None:
-        self._settings = settings
-        self.gate = Gate(settings)
-        self._refusals = Refusals(observer, clock)
-        self._loop = Loop("dicom-door")
-        self._door = Door(settings, entrances(settings), self.gate, self._refusals, self._loop)
-        keeper = GateKeeper(self.gate, self._refusals)
+        self._front = Front(settings, observer, clock)
+        keeper = NearDoorkeeper(self._front.gate, self._front.refusals)
         self._receiver = Receiver(settings, keeper, sink, observer)
-        self._door.hosts = (self._receiver,)
         self._stopped = threading.Event()
+
+    @property
+    def gate(self) -> Gate:
+        """Who may come in."""
+        return self._front.gate
 
     @property
     def port(self) -> int:
         """The port that is listened on."""
-        return next(iter(self._door.ports), self._settings.port or 0)
+        return self._front.port
 
     @property
     def is_listening(self) -> bool:
         """Whether connections are taken."""
-        return self._loop.is_running
+        return self._front.is_listening
 
     def start(self) -> None:
         """Listen.
@@ -95,11 +59,9 @@ class DicomNode:
         ListenError
             If the address cannot be listened on.
         """
-        settings = self._settings
-        self._door.listen()
-        self._refusals.start()
-        self._loop.start()
-        log.info("%s listens on %s:%d", settings.ae_title, settings.host, self.port)
+        self._front.listen()
+        self._front.run()
+        self._front.open((self._receiver,))
 
     def serve_forever(self) -> None:
         """Listen until `stop` is called from elsewhere."""
@@ -111,18 +73,7 @@ class DicomNode:
         """Stop listening; objects that are just arriving are finished, within a bound."""
         if self._stopped.is_set():
             return
-        closed = threading.Event()
-
-        def close() -> None:
-            self._door.close()
-            closed.set()
-
-        self._loop.call_soon(close)
-        while self._loop.is_running and not closed.wait(0.1):
-            continue
+        self._front.close()
         self._receiver.stop()
-        self._loop.stop()
-        self._door.close()
-        self._refusals.stop()
+        self._front.end()
         self._stopped.set()
-        log.info("%s has stopped", self._settings.ae_title)

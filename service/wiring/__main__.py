@@ -1,4 +1,7 @@
-"""Run one role in this process: `python -m service.wiring ROLE CONFIG`. The supervisor does."""
+"""Run one role in this process: `python -m service.wiring ROLE CONFIG`. The supervisor does.
+
+A receiver, which the `dicom` role starts, gets a third argument: the descriptor of its channel.
+"""
 
 import importlib
 import sys
@@ -10,12 +13,12 @@ from service.settings import load_settings
 from service.wiring import EXIT_CONFIGURATION
 
 
-def main(role: str, config_file: str) -> int:
+def main(role: str, config_file: str, *arguments: str) -> int:
     """Run `role` until a signal ends it; return the exit code."""
     configure_logs(role)
     try:
         installation = load_settings(Path(config_file))
-        importlib.import_module(f"service.wiring.{role}").run(installation)
+        importlib.import_module(f"service.wiring.{role}").run(installation, *arguments)
     except ServiceError as error:
         sys.stderr.write(f"{role}: {error}\n")
         return EXIT_CONFIGURATION if isinstance(error, ConfigurationError) else 1
@@ -23,4 +26,4 @@ def main(role: str, config_file: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:3]))
+    sys.exit(main(*sys.argv[1:]))

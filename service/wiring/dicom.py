@@ -80,7 +80,7 @@ def build(foundation: Foundation) -> Node:
         return DicomNode(settings, custodian(foundation), watch(foundation), clock)
     from dicom_node.spread import SpreadNode
 
-    launch = partial(_launch, foundation.installation.config_file)
+    launch = partial(_launch, foundation.installation.config_file.absolute())
     return SpreadNode(settings, watch(foundation), launch, clock)
 
 

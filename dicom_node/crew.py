@@ -1,0 +1,255 @@
+"""The receivers in processes of their own, as the door sees them: started, counted, restarted."""
+
+import logging
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+
+from dicom_node.channel import (
+    Channel,
+    Closing,
+    Handed,
+    Left,
+    Message,
+    Question,
+    Ready,
+    Refused,
+    Verdict,
+    channel_pair,
+)
+from dicom_node.gate import Gate
+from dicom_node.loop import Loop
+from dicom_node.ports import Refusal
+from dicom_node.refusals import Refusals
+from dicom_node.visitor import Visitor
+
+log = logging.getLogger(__name__)
+
+_FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.5, 30.0
+_STABLE_S = 60.0
+"""A receiver that lived so long starts again without waiting."""
+_REAP_S = 0.1
+_END_WITHIN_S = 10.0
+"""A process that has hung up and lives on is killed."""
+
+Launcher = Callable[[socket.socket], "subprocess.Popen[bytes]"]
+"""Starts a receiver that has this end of its channel; our copy is closed afterwards."""
+
+
+class Member:
+    """One receiver process after the other, in the same place; all in the loop's thread."""
+
+    def __init__(self, number: int, launch: Launcher, gate: Gate, refusals: Refusals) -> None:
+        self.number = number
+        self._launch = launch
+        self._gate = gate
+        self._refusals = refusals
+        self._tickets: set[int] = set()
+        self._channel: Channel | None = None
+        self.process: subprocess.Popen[bytes] | None = None
+        self.is_open = False
+        self.started = 0.0
+        self.failures = 0
+
+    @property
+    def guests(self) -> int:
+        """How many connections it has."""
+        return len(self._tickets)
+
+    @property
+    def line(self) -> socket.socket | None:
+        """What to wait on for its next message."""
+        return None if self._channel is None else self._channel.socket
+
+    def start(self) -> None:
+        """Start a process; it says by itself when it is ready."""
+        ours, theirs = channel_pair()
+        ours.socket.setblocking(False)
+        try:
+            self.process = self._launch(theirs.socket)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self._channel, self.started = ours, time.monotonic()
+        log.info("receiver %d started as process %d", self.number, self.process.pid)
+
+    def take(self, connection: socket.socket, visitor: Visitor) -> None:
+        """Hand a connection on; our copy of it is closed."""
+        self._tickets.add(visitor.ticket)
+        if not self._send(Handed(visitor), connection):
+            self._count_out(visitor.ticket)
+        connection.close()
+
+    def hear(self) -> bool:
+        """Heed what it says; False at the end of the channel."""
+        if self._channel is None:
+            return False
+        while True:
+            try:
+                heard = self._channel.receive()
+            except BlockingIOError:
+                return True
+            except OSError:
+                return False
+            if heard is None:
+                return False
+            self._heed(heard[0])
+
+    def hang_up(self) -> None:
+        """Have it finish: what it says until its end is still heard."""
+        self.is_open = False
+        if self._channel is not None:
+            self._channel.end_sending()
+
+    def bury(self) -> None:
+        """Give back all that it was counted for."""
+        self.is_open = False
+        for ticket in list(self._tickets):
+            self._count_out(ticket)
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+    def _heed(self, message: Message) -> None:
+        match message:
+            case Ready():
+                self.is_open = True
+            case Closing():
+                self.is_open = False
+            case Question():
+                self._answer(message)
+            case Left(ticket):
+                self._count_out(ticket)
+            case Refused(refusal):
+                self._refusals.note(refusal)
+            case _:
+                log.error("receiver %d says what only a door says", self.number)
+
+    def _answer(self, question: Question) -> None:
+        if question.ticket not in self._tickets:
+            return
+        answer = self._gate.admit(question.ticket, question.caller)
+        if isinstance(answer, Refusal):
+            self._refusals.note(answer)
+            self._send(Verdict(question.number, refusal=answer))
+        else:
+            self._send(Verdict(question.number, peer=answer))
+
+    def _send(self, message: Message, connection: socket.socket | None = None) -> bool:
+        if self._channel is None:
+            return False
+        try:
+            self._channel.send(message, connection)
+        except BlockingIOError:
+            log.error("receiver %d listens to nobody and is killed", self.number)  # noqa: TRY400
+            self.is_open = False
+            self.kill()
+            return False
+        except OSError:
+            self.is_open = False  # its end is about to be noticed
+            return False
+        return True
+
+    def kill(self) -> None:
+        """End its process at once."""
+        if self.process is not None:
+            self.process.kill()
+
+    def _count_out(self, ticket: int) -> None:
+        if ticket in self._tickets:
+            self._tickets.discard(ticket)
+            self._gate.leave(ticket)
+
+
+class Crew:
+    """Keeps so many receivers alive until it is told to stop."""
+
+    def __init__(
+        self, count: int, launch: Launcher, gate: Gate, refusals: Refusals, loop: Loop
+    ) -> None:
+        self.members = [Member(n, launch, gate, refusals) for n in range(1, count + 1)]
+        self._loop = loop
+        self._is_stopping = False
+        self._is_settled = threading.Event()
+        """Set once a receiver was ready, or one ended before any was."""
+
+    def start(self) -> None:
+        """Start every receiver; in the loop's thread."""
+        for member in self.members:
+            self._start(member)
+
+    def wait_until_ready(self, seconds: float) -> bool:
+        """Whether one is ready, or will not be."""
+        self._is_settled.wait(seconds)
+        return any(member.is_open for member in self.members)
+
+    def hang_up(self) -> None:
+        """Have every receiver finish; in the loop's thread."""
+        self._is_stopping = True
+        for member in self.members:
+            member.hang_up()
+
+    def wait_for_end(self, seconds: float) -> None:
+        """Return once every process has ended; those that do not in time are killed."""
+        deadline = time.monotonic() + seconds
+        for member in self.members:
+            process = member.process
+            if process is None:
+                continue
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                log.warning("receiver %d did not end in time and is killed", member.number)
+                process.kill()
+                process.wait()
+
+    def _start(self, member: Member) -> None:
+        if self._is_stopping:
+            return
+        try:
+            member.start()
+        except OSError as error:
+            log.error("receiver %d cannot be started: %s", member.number, error.strerror)  # noqa: TRY400
+            self._start_again(member)
+            return
+        line = member.line
+        if line is not None:
+            self._loop.watch(line, lambda: self._hear(member, line))
+
+    def _hear(self, member: Member, line: socket.socket) -> None:
+        is_there = member.hear()
+        if member.is_open:
+            self._is_settled.set()
+        if not is_there:
+            self._loop.forget(line)
+            member.bury()
+            self._reap(member, time.monotonic() + _END_WITHIN_S)
+
+    def _reap(self, member: Member, deadline: float) -> None:
+        """Wait, without waiting, for the process to end; then start another."""
+        process = member.process
+        if process is not None and process.poll() is None:
+            if time.monotonic() > deadline:
+                process.kill()
+            self._loop.call_later(_REAP_S, lambda: self._reap(member, deadline))
+            return
+        if not self._is_stopping:
+            log.warning(
+                "receiver %d ended with %s; its associations are lost, and it starts again",
+                member.number,
+                None if process is None else process.returncode,
+            )
+            self._start_again(member)
+        self._is_settled.set()
+
+    def _start_again(self, member: Member) -> None:
+        is_stable = time.monotonic() - member.started > _STABLE_S
+        member.failures = 0 if is_stable else member.failures + 1
+        wait_s = 0.0
+        if member.failures:
+            wait_s = min(_FIRST_BACKOFF_S * 2 ** (member.failures - 1), _LONGEST_BACKOFF_S)
+        self._loop.call_later(wait_s, lambda: self._start(member))
