@@ -15,10 +15,16 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE, P_DATA
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation
 
+from core.errors import ConfigurationError
 from dicom_node.entity import local_entity
-from dicom_node.errors import AssociationRejectedError, NothingAcceptedError, PeerError
+from dicom_node.errors import AssociationRejectedError, NothingAcceptedError, PeerError, TlsError
+from dicom_node.handshake import HandshakeError
 from dicom_node.presentation import IMPLICIT_LITTLE, VERIFICATION
 from dicom_node.prompt_socket import PromptSocket
+from dicom_node.secure_socket import SecureCall, SecureSocket
+from dicom_node.settings import TlsCallSettings
+from dicom_node.tls import calling_context
+from dicom_node.tls_faults import insecure
 from dicom_node.upper_layer import Limits, WaitingAssociation
 
 _ACCEPTED = 0
@@ -46,6 +52,8 @@ class Destination:
     timeout_s: float = 30.0
     """How long the peer may stay silent before we give up."""
     connect_timeout_s: float = 10.0
+    tls: TlsCallSettings | None = None
+    """Call over TLS and not otherwise; None calls plainly."""
 
 
 class OpenAssociation:
@@ -172,6 +180,9 @@ class OpenAssociation:
 
     def _lost(self) -> PeerError:
         self._association.kill()
+        fault = _tls_fault(self._association)
+        if fault is not None:
+            return _insecure(fault, self._destination)
         return PeerError(f"{self._destination.name} broke the association off")
 
 
@@ -185,6 +196,8 @@ def open_association(
     ------
     PeerError
         If the peer cannot be reached, or does not answer.
+    TlsError
+        If the connection should be secure and is not.
     AssociationRejectedError
         If it does not want us.
     NothingAcceptedError
@@ -231,7 +244,7 @@ def _prepared(destination: Destination, contexts: Sequence[tuple[str, str]]) -> 
     remote = _resolved(destination)
     association = WaitingAssociation(entity, "requestor", limits, uuid.uuid4().hex[:16])
     local = AddressInformation("0.0.0.0" if remote.is_ipv4 else "::", 0)  # noqa: S104 - any port
-    association.set_socket(PromptSocket(association, limits.pdu_timeout_s, address=local))
+    association.set_socket(_socket(association, destination, local))
     association.acceptor.ae_title = destination.called_ae_title
     association.acceptor.address_info = remote
     association.requestor.ae_title = destination.calling_ae_title
@@ -243,6 +256,22 @@ def _prepared(destination: Destination, contexts: Sequence[tuple[str, str]]) -> 
         _context(2 * number + 1, *context) for number, context in enumerate(contexts)
     ]
     return association
+
+
+def _socket(
+    association: WaitingAssociation, destination: Destination, local: AddressInformation
+) -> PromptSocket:
+    tls = destination.tls
+    if tls is None:
+        return PromptSocket(association, destination.timeout_s, address=local)
+    try:
+        context = calling_context(tls)
+    except ConfigurationError as error:  # it may be mended while we run, so it is worth a retry
+        raise TlsError(
+            f"{destination.name} cannot be called over TLS: {error.message}", remedy=error.remedy
+        ) from None
+    call = SecureCall(context, destination.host, tls.certificates, destination.connect_timeout_s)
+    return SecureSocket(association, destination.timeout_s, address=local, call=call)
 
 
 def _resolved(destination: Destination) -> AddressInformation:
@@ -283,12 +312,24 @@ def _refusal(association: WaitingAssociation, destination: Destination) -> PeerE
         return NothingAcceptedError(f"{name} at {where} takes nothing of what we offer")
     if isinstance(answer, A_ASSOCIATE):
         return _rejection(answer, destination)
+    fault = _tls_fault(association)
+    if fault is not None:
+        return _insecure(fault, destination)
     if not association.was_connected:
         return PeerError(
             f"{name} at {where} cannot be reached",
             remedy="Check the address, the port and the firewall, and that the peer runs",
         )
     return PeerError(f"{name} at {where} did not answer the request for an association")
+
+
+def _tls_fault(association: WaitingAssociation) -> HandshakeError | None:
+    connection = association.dul.socket
+    return connection.fault if isinstance(connection, SecureSocket) else None
+
+
+def _insecure(fault: HandshakeError, destination: Destination) -> TlsError:
+    return insecure(fault, f"{destination.name} at {destination.host}:{destination.port}")
 
 
 def _rejection(answer: A_ASSOCIATE, destination: Destination) -> AssociationRejectedError:
