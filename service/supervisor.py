@@ -24,6 +24,13 @@ _FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.5, 30.0
 _STABLE_S = 60.0
 """A child that lived so long starts again without waiting."""
 _PR_SET_PDEATHSIG = 1
+OURS_ALONE = 0o077
+"""The umask of everything that writes here: nobody else may read it."""
+
+_MODELS_NEED = frozenset({"PATH", "HOME", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH"})
+_MODELS_NEED_ALL_OF = ("LC_", "PYTHON", "OMP_", "MKL_", "OPENBLAS_", "CUDA_", "NVIDIA_")
+"""All that the reader gets of the environment, so that no name of a secret file, no password and
+no PIN is in reach of a model runtime. Libraries and processors are found and divided by these."""
 
 Launcher = Callable[[str], "subprocess.Popen[bytes]"]
 
@@ -129,12 +136,23 @@ def role_launcher(config_file: str, environment: Mapping[str, str]) -> Launcher:
     def launch(role: str) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [sys.executable, "-m", "service.wiring", role, config_file],
-            env=dict(environment),
+            env=_environment_of(role, environment),
+            umask=OURS_ALONE,
             stdin=subprocess.DEVNULL,
             preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call, no lock is taken
         )
 
     return launch
+
+
+def _environment_of(role: str, environment: Mapping[str, str]) -> dict[str, str]:
+    if role != "reader":
+        return dict(environment)
+    return {
+        name: value
+        for name, value in environment.items()
+        if name in _MODELS_NEED or name.startswith(_MODELS_NEED_ALL_OF)
+    }
 
 
 def _die_with_parent() -> None:

@@ -5,6 +5,7 @@ only what it needs, so that `send` works where no model does.
 """
 
 import importlib
+import os
 import sys
 from typing import Annotated
 
@@ -13,15 +14,18 @@ from typer.exceptions import TyperException
 
 GROUPS = (
     "setup", "serve", "demo", "doctor", "config", "transfer", "local", "study", "audit", "model",
-    "key", "apikey",
+    "peer", "key", "apikey",
 )  # fmt: skip
 """The modules that hold the commands, in the order of `--help`."""
 
+_OURS_ALONE = 0o077
+"""Whatever a command writes may name a patient or open what does: nobody else may read it."""
 _WORKED, _FAILED, _USED_WRONGLY = 0, 1, 2
 
 
 def main() -> None:
     """Run the command line: exit 0 if it worked, 1 if it failed, 2 if it was used wrongly."""
+    os.umask(_OURS_ALONE)
     sys.exit(run(sys.argv[1:]))
 
 
