@@ -205,7 +205,8 @@ class _Text:
         return not self._lines[key.start_mark.line][: key.start_mark.column].strip(" ")
 
     def _dash_line(self, node: yaml.SequenceNode, index: int) -> int:
-        column, line = node.start_mark.column, node.value[index].start_mark.line
+        column: int = node.start_mark.column
+        line: int = node.value[index].start_mark.line
         while self._lines[line][column : column + 1] != "-" and line > node.start_mark.line:
             line -= 1
         return line
@@ -243,7 +244,7 @@ def _last_line(node: yaml.Node) -> int:
         last = node.value[-1]
         return _last_line(last[1] if isinstance(last, tuple) else last)
     end = node.end_mark
-    is_behind = end.column == 0 and end.line > node.start_mark.line
+    is_behind = bool(end.column == 0 and end.line > node.start_mark.line)
     line: int = end.line
     return line - is_behind
 

@@ -2,14 +2,19 @@
 
 import logging
 from dataclasses import dataclass
+from datetime import datetime
 
 from archive.archive import Archive
+from archive.callers import CallerName, Refusals, Sighting
 from archive.database import Transaction
 from audit.vocabulary import Alert
 from core.clock import Clock
 from core.errors import CorruptionError, ForgottenError, ServiceError
+from core.model import RemoteAE
+from dicom_node.gate import parse_address
 from dicom_node.ports import AssociationOrigin, Ending, IncomingObject, Refusal
 from service.completeness import OpenAssociations
+from service.peers import NOT_LISTED
 from service.trail import Trail, Transfer
 
 log = logging.getLogger(__name__)
@@ -77,6 +82,7 @@ class NodeWatch:
         """Note that an association is open; completeness waits for it."""
         with self.archive.transaction() as tx:
             self.associations.opened(tx, origin.association_id, self.clock())
+            self.archive.callers.seen(tx, [sighting(origin.peer, self.clock())])
 
     def alive(self, origin: AssociationOrigin) -> None:
         """Note that an association still lives."""
@@ -89,16 +95,18 @@ class NodeWatch:
             self.transfers.report(tx, origin.association_id, how.value)
 
     def refused(self, refusal: Refusal) -> None:
-        """Record that somebody was not let in."""
-        again = f" ({refusal.times} times more)" if refusal.is_repeated else ""
+        """Record that somebody was not let in, and list him for an administrator to allow."""
         record = self.trail.refused(
             refusal.calling_ae_title,
             refusal.called_ae_title,
             refusal.address,
-            f"{refusal.reason.value}{again}. {refusal.remedy}",
+            f"{refusal.reason.value}. {refusal.remedy}",
         )
+        now = self.clock()
         with self.archive.transaction() as tx:
-            self.archive.outbox.add(tx, record.event_id, record.sealed, at=self.clock())
+            self.archive.outbox.add(tx, record.event_id, record.sealed, at=now)
+            if refusal.address and refusal.reason not in NOT_LISTED:
+                self.archive.callers.refused(tx, [refusals(refusal, now)])
 
     def echoed(self, origin: AssociationOrigin) -> None:
         """Record a verification."""
@@ -113,3 +121,27 @@ class NodeWatch:
         record = self.trail.not_received(origin.peer, incoming.sop_class_uid, error.message)
         with self.archive.transaction() as tx:
             self.archive.outbox.add(tx, record.event_id, record.sealed, at=self.clock())
+
+
+def sighting(peer: RemoteAE, at: datetime) -> Sighting:
+    """Return that a peer was let in."""
+    return Sighting(
+        peer.name, at, CallerName(_address(peer.address), peer.ae_title, peer.called_ae_title)
+    )
+
+
+def refusals(refusal: Refusal, now: datetime) -> Refusals:
+    """Return what the list of callers keeps of a refusal, or of several of one caller."""
+    caller = CallerName(
+        _address(refusal.address),
+        refusal.calling_ae_title,
+        refusal.called_ae_title,
+        refusal.certificate_fingerprint,
+    )
+    at = refusal.last_at or now
+    return Refusals(caller, "", refusal.reason.value, refusal.remedy, at, at, refusal.times)
+
+
+def _address(address: str) -> str:
+    """Return an address as an entry of a peer names it."""
+    return str(parse_address(address))

@@ -11,7 +11,9 @@ import pytest
 import typer
 from PIL import Image
 
+from archive.callers import CallerName, Refusals
 from audit.vocabulary import EventKind
+from dicom_node.ports import RefusalReason
 from service.cli import build
 from service.cli.access import ACCESS
 from tests.support.builders import part10
@@ -106,7 +108,9 @@ def test_a_defect_is_told_without_the_text_of_the_error(
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with house(tmp_path_factory.mktemp("house")) as opened:
+    peer = {"name": "scanner", "ae_title": "SCANNER", "addresses": ["192.0.2.1"]}
+    folder = tmp_path_factory.mktemp("house")
+    with house(folder, sections={"dicom_node": {"peers": [peer]}}) as opened:
         yield opened
 
 
@@ -124,6 +128,11 @@ SCENARIOS: dict[str, list[str]] = {
     "audit verify": ["audit", "verify"],
     "audit prove": ["audit", "prove", "{event}"],
     "audit export": ["audit", "export", "{new}.zip"],
+    "peer list": ["peer", "list"],
+    "peer unknown": ["peer", "unknown"],
+    "peer allow": ["peer", "allow", "{caller}", "--name", "ct"],
+    "peer remove": ["peer", "remove", "scanner"],
+    "peer forget": ["peer", "forget", "{caller}"],
     "key status": ["key", "status"],
     "apikey add": ["apikey", "add", "emr", "--scope", "detect"],
     "apikey list": ["apikey", "list"],
@@ -177,7 +186,18 @@ def prepared(home: House, folder: Path) -> dict[str, str]:
         "waiting": str(waiting.StudyInstanceUID),
         "event": logged(config)[0]["event_id"],
         "prefix": added.data["prefix"],
+        "caller": refused_caller(home),
     }
+
+
+def refused_caller(home: House) -> str:
+    """Let somebody be refused; return the id by which he is listed."""
+    callers, now = home.foundation.archive.callers, home.foundation.clock()
+    reason = RefusalReason.UNKNOWN_CALLING_AE_TITLE.value
+    caller = CallerName("192.0.2.7", "CT", "SECOND_READER")
+    with home.foundation.archive.transaction() as tx:
+        callers.refused(tx, [Refusals(caller, "", reason, "", now, now, 1)])
+        return callers.all_refused(tx)[0].caller_id
 
 
 def logged(config: Path) -> list[dict[str, Any]]:

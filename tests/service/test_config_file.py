@@ -58,7 +58,7 @@ def test_it_is_synced_before_it_is_renamed_and_the_folder_after(config: Path) ->
 def test_a_disk_that_fails_leaves_the_old_content_and_nothing_else(config: Path, call: str) -> None:
     disk = FailingDisk()
     disk.fail(call, errno.ENOSPC)
-    with pytest.raises(ConfigurationError, match="written anew|replaced"):
+    with pytest.raises(ConfigurationError, match=r"written anew|replaced"):
         change(config, disk)
     assert config.read_bytes() == b"api: {}\r\n"
     assert left(config) == ["config.yaml"]
