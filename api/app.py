@@ -16,6 +16,7 @@ from api.handlers import ProblemResponder
 from api.metrics import RequestMetrics
 from api.openapi import API_VERSION, describe
 from api.ports import Ports
+from api.rate import RateLimit
 from api.routes.audit import audit_routes
 from api.routes.detect import detect_routes
 from api.routes.health import health_routes
@@ -70,6 +71,7 @@ def create_app(ports: Ports, settings: ApiSettings, registry: CollectorRegistry)
         Border,
         metrics=RequestMetrics(registry),
         responder=responder,
+        rate=RateLimit(settings.requests_per_minute),
         max_concurrent=settings.max_concurrent,
         has_tls=settings.has_tls,
     )

@@ -10,9 +10,10 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.access import ACCESS
-from api.errors import MEDIA_TYPE, HeadTooLargeError, problem_document
+from api.errors import MEDIA_TYPE, AmbiguousLengthError, HeadTooLargeError, problem_document
 from api.handlers import ProblemResponder
 from api.metrics import RequestMetrics
+from api.rate import RateLimit
 from api.trace import Trace, begin_trace
 from core.errors import CapacityError, ServiceError
 
@@ -30,6 +31,8 @@ MAX_HEAD_BYTES = 16 * 1024
 _ALWAYS_ADMITTED = frozenset(
     route.partition(" ")[2] for route, access in ACCESS.items() if not access.needs_key
 )
+_LENGTHS = {b"content-length", b"transfer-encoding"}
+"""Two ends of one body. Source: RFC 9112 6.3."""
 CLIENT_LEFT = 499
 """Counted where the client hung up before the answer; never on the wire."""
 
@@ -43,12 +46,14 @@ class Border:
         *,
         metrics: RequestMetrics,
         responder: ProblemResponder,
+        rate: RateLimit,
         max_concurrent: int,
         has_tls: bool,
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._responder = responder
+        self._rate = rate
         self._max_concurrent = max_concurrent
         self._in_work = 0
         self._headers = SECURITY_HEADERS | ({"Strict-Transport-Security": HSTS} if has_tls else {})
@@ -74,7 +79,7 @@ class Border:
         self, scope: Scope, receive: Receive, answer: "_Answer", trace: Trace
     ) -> None:
         try:
-            self._admit(scope)
+            self._admit(scope, trace)
             await self._app(scope, receive, answer)
         except ServiceError as error:
             await self._responder.answer(error, trace.request_id)(scope, receive, answer)
@@ -88,12 +93,20 @@ class Border:
             if answer.status == 0:
                 await _defect(trace.request_id)(scope, receive, answer)
 
-    def _admit(self, scope: Scope) -> None:
+    def _admit(self, scope: Scope, trace: Trace) -> None:
         """Refuse what no request of ours needs, and what is too much at once."""
         lines = ((b"", (scope.get("raw_path") or b"") + scope["query_string"]), *scope["headers"])
         if sum(len(name) + len(value) for name, value in lines) > MAX_HEAD_BYTES:
             raise HeadTooLargeError(f"address and headers are larger than {MAX_HEAD_BYTES} bytes")
-        if self._in_work > self._max_concurrent and scope["path"] not in _ALWAYS_ADMITTED:
+        if {name for name, _ in scope["headers"]} >= _LENGTHS:
+            raise AmbiguousLengthError(
+                "the request has both Content-Length and Transfer-Encoding",
+                remedy="Send one of them; if a proxy did it, it must not pass such requests on",
+            )
+        if scope["path"] in _ALWAYS_ADMITTED:
+            return
+        self._rate.take(trace.address, scope["headers"])
+        if self._in_work > self._max_concurrent:
             raise CapacityError("too many requests are in work", remedy="Send it again later")
 
     def _tell(self, trace: Trace, status: int, duration_s: float) -> None:

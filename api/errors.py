@@ -9,6 +9,7 @@ from http import HTTPStatus
 
 from core.errors import (
     AccessError,
+    CapacityError,
     ConfigurationError,
     CorruptionError,
     InputError,
@@ -37,6 +38,10 @@ class MalformedBodyError(InputError):
 
 class HeadTooLargeError(InputError):
     """Address and headers together are larger than any request of ours needs."""
+
+
+class AmbiguousLengthError(MalformedBodyError):
+    """Two headers say differently where the body ends: what follows could be smuggled in."""
 
 
 class UnsupportedMediaError(InputError):
@@ -79,6 +84,15 @@ class TooSlowError(UnavailableError):
     """Something behind us did not answer in time."""
 
 
+class RateLimitError(CapacityError):
+    """A caller asks more often than it may."""
+
+    def __init__(self, message: str, *, remedy: str, retry_after_s: int) -> None:
+        super().__init__(message, remedy=remedy)
+        self.retry_after_s = retry_after_s
+        """After so long there is room for one more."""
+
+
 STATUS: dict[type[ServiceError], int] = {
     InputError: 422,
     NotFoundError: 404,
@@ -94,6 +108,7 @@ STATUS: dict[type[ServiceError], int] = {
     IllegalMoveError: 409,
     BodyTooLargeError: 413,
     UnsupportedMediaError: 415,
+    RateLimitError: 429,
     HeadTooLargeError: 431,
 }
 

@@ -10,7 +10,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from api.errors import MEDIA_TYPE, invalid_fields, problem, problem_document, status_of
+from api.errors import (
+    MEDIA_TYPE,
+    AmbiguousLengthError,
+    RateLimitError,
+    invalid_fields,
+    problem,
+    problem_document,
+    status_of,
+)
 from api.trace import trace_of
 from core.errors import CorruptionError, ServiceError
 
@@ -43,6 +51,10 @@ class ProblemResponder:
         headers: dict[str, str] = {}
         if status == 503:
             headers["Retry-After"] = str(self._retry_after_s)
+        if isinstance(error, RateLimitError):
+            headers["Retry-After"] = str(error.retry_after_s)
+        if isinstance(error, AmbiguousLengthError):
+            headers["Connection"] = "close"  # nobody can tell where the next request begins
         if status == 401:
             headers["WWW-Authenticate"] = 'Bearer realm="second-reader"'
         return _response(problem(error, request_id=request_id), status, headers)

@@ -22,6 +22,7 @@ _DESCRIPTIONS = {
     413: "The body is too large.",
     415: "The body is of a media type that is not read here.",
     422: "A field is wrong, or the content cannot be read.",
+    429: "This address or key asks too often; Retry-After says when to try again.",
     500: "A defect, or stored data is damaged.",
     503: "Something is unavailable; Retry-After says when to try again.",
 }
@@ -29,7 +30,9 @@ _DESCRIPTIONS = {
 
 def problems(*statuses: int) -> dict[int | str, Any]:
     """Return the documented problems of a route: those of every route with a key, and its own."""
-    return {status: _problem(status) for status in sorted({401, 403, 422, 500, 503, *statuses})}
+    return {
+        status: _problem(status) for status in sorted({401, 403, 422, 429, 500, 503, *statuses})
+    }
 
 
 def request_body(**contents: dict[str, Any]) -> dict[str, Any]:

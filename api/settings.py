@@ -29,6 +29,10 @@ class ApiSettings(BaseModel, frozen=True, extra="forbid"):
     """All bodies in memory together; beyond it requests are told to come again later."""
     max_concurrent: PositiveInt = 64
     """Requests in work at once; beyond it they are told to come again later."""
+    requests_per_minute: PositiveInt = 6000
+    """How often one address, and one API key, may ask; then the answer is 429 with Retry-After. A
+    minute's worth may come at once. Raise it where many callers come through one proxy. Each api
+    process counts for itself; `/livez`, `/readyz` and `/metrics` do not count."""
     max_concurrent_detections: PositiveInt = 4
     """Detections in work at once; others wait for their turn within their time limit."""
     max_connections: PositiveInt = 512

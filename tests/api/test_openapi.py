@@ -189,6 +189,12 @@ def _not_ready(route: str) -> httpx.Response:
     return ASKED[route](house)
 
 
+def _impatient(route: str) -> httpx.Response:
+    house = House(requests_per_minute=1)
+    house.call("GET", "/v1/models")
+    return ASKED[route](house)
+
+
 async def _trickle() -> Any:
     yield b"{"
     await asyncio.sleep(5)
@@ -212,6 +218,7 @@ HAPPENS: dict[int, Callable[[str], httpx.Response]] = {
     413: lambda _: House(max_body_bytes=100).detect(files={"file": jpeg(8)}),
     415: lambda _: House().detect(content=jpeg(8), headers={"content-type": "image/jpeg"}),
     422: _bad_parameter,
+    429: _impatient,
     500: _broken(read=SealError("a sealed record was changed")),
     503: _broken(read=UnavailableError("the database is away")),
 }

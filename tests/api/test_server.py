@@ -258,3 +258,23 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
         )
     )
     return pem, key_file
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
+    ],
+)
+def test_a_request_with_two_lengths_is_refused_and_nothing_after_it_is_read(
+    lengths: bytes,
+) -> None:
+    """What one of two servers in a row takes for a body is a second request to the other."""
+    hidden = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+    head = b"POST /v1/detect HTTP/1.1\r\nHost: x\r\n" + lengths + b"\r\n"
+    with serving(house()) as server:
+        answer = say(server.port, head + b"0\r\n\r\n" + hidden)
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"connection: close" in answer.lower()
