@@ -15,9 +15,11 @@ from pynetdicom.transport import AddressInformation
 
 from core.errors import ServiceError
 from core.model import RemoteAE
+from dicom_node.certificates import CertificateIdentity
 from dicom_node.errors import DoorError
 from dicom_node.faults import log_fault
 from dicom_node.gate import Caller, readable
+from dicom_node.handshake import HandshakeError
 from dicom_node.ports import (
     AssociationOrigin,
     Ending,
@@ -28,9 +30,12 @@ from dicom_node.ports import (
 )
 from dicom_node.presentation import negotiable, right_needed
 from dicom_node.prompt_socket import PromptSocket
+from dicom_node.secure_socket import SecureSocket
 from dicom_node.settings import NodeSettings, PeerSettings, Right
 from dicom_node.status import PROCESSING_FAILURE, SUCCESS
 from dicom_node.store_scp import StoreSession
+from dicom_node.tls import ListeningContext
+from dicom_node.tls_faults import untrusted
 from dicom_node.upper_layer import Limits, WaitingAssociation
 from dicom_node.visitor import Doorkeeper, Visitor
 
@@ -40,6 +45,8 @@ _REJECTION: dict[RefusalReason, tuple[int, int, int]] = {
     RefusalReason.UNKNOWN_CALLED_AE_TITLE: (1, 1, 7),
     RefusalReason.UNKNOWN_CALLING_AE_TITLE: (1, 1, 3),
     RefusalReason.WRONG_ADDRESS: (1, 1, 3),
+    RefusalReason.WRONG_CERTIFICATE: (1, 1, 3),
+    RefusalReason.WITHOUT_TLS: (1, 1, 3),
     RefusalReason.CAPACITY: (2, 3, 2),
 }
 """Result, source, diagnostic of the A-ASSOCIATE-RJ. Source: PS3.8 Table 9-21."""
@@ -58,6 +65,7 @@ class House:
     doorkeeper: Doorkeeper
     sink: InstanceSink
     observer: NodeObserver
+    tls: ListeningContext | None
     on_end: Callable[["AcceptorAssociation"], None]
 
     def tell(self, association_id: str, event: Callable[[], None]) -> None:
@@ -121,7 +129,9 @@ class AcceptorAssociation(WaitingAssociation):
         self.acse = _AcceptingACSE(self)
         self._is_stopping = False
         self._is_abort_sent = False
-        self.set_socket(PromptSocket(self, settings.pdu_timeout_s, client_socket=connection))
+        self._certificate: CertificateIdentity | None = None
+        kind = SecureSocket if visitor.is_secure else PromptSocket
+        self.set_socket(kind(self, settings.pdu_timeout_s, client_socket=connection))
         self.acceptor.maximum_length = settings.max_pdu_bytes
         self.acceptor.ae_title = settings.ae_title
         self.acceptor.implementation_class_uid = ae.implementation_class_uid
@@ -151,9 +161,12 @@ class AcceptorAssociation(WaitingAssociation):
     def run_reactor(self) -> None:
         """Live; the body of the association's thread."""
         try:
-            self.dul.start()
-            self._started_dul = True
-            self._converse()
+            if self._is_safe():
+                self.dul.start()
+                self._started_dul = True
+                self._converse()
+            else:
+                self.dul.dispose()
         except Exception as error:  # noqa: BLE001 - the boundary of this thread
             log_fault("association failed", self.association_id, error)
             self.break_off()
@@ -164,8 +177,23 @@ class AcceptorAssociation(WaitingAssociation):
             self._house.doorkeeper.leave(self._visitor)
             self._house.on_end(self)
 
+    def _is_safe(self) -> bool:
+        """Whether the connection may go on: where TLS is spoken, only once it is secured."""
+        tls = self._house.tls
+        if not self._visitor.is_secure or tls is None:
+            return not self._visitor.is_secure
+        try:
+            self._certificate = self.dul.socket.accept(tls.get(), self._visitor.deadline)
+        except HandshakeError as error:
+            if not self._is_stopping:
+                self._house.doorkeeper.refused(untrusted(error, self._visitor.address))
+            return False
+        return True
+
     def _converse(self) -> None:
-        request = self.dul.receive_pdu(wait=True, timeout=self._visitor.patience_s)
+        is_fresh = self._certificate is not None  # the handshake had the time of the door
+        patience_s = self.limits.request_timeout_s if is_fresh else self._visitor.patience_s
+        request = self.dul.receive_pdu(wait=True, timeout=patience_s)
         if not isinstance(request, A_ASSOCIATE):
             self._turn_away_silently()
             return
@@ -196,6 +224,7 @@ class AcceptorAssociation(WaitingAssociation):
             address=self._visitor.address,
             calling_ae_title=str(request.calling_ae_title).strip(" "),
             called_ae_title=str(request.called_ae_title).strip(" "),
+            certificate=self._certificate,
         )
         try:
             peer = self._house.doorkeeper.admit(self._visitor, caller)

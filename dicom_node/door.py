@@ -19,11 +19,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
-from dicom_node.door_pdu import ABORT, NOT_NOW, Opening
+from dicom_node.door_pdu import Opening
 from dicom_node.errors import ListenError
 from dicom_node.gate import Gate
 from dicom_node.loop import Loop
-from dicom_node.ports import Refusal, RefusalReason
+from dicom_node.ports import Refusal
 from dicom_node.refusals import Refusals
 from dicom_node.settings import NodeSettings
 from dicom_node.visitor import Host, Visitor
@@ -225,7 +225,7 @@ class Door:
         refusal = self._gate.seat(waiting.visitor.ticket)
         if refusal is not None:
             self._refusals.note(refusal)
-            self._say(waiting, NOT_NOW)
+            self._say(waiting, waiting.entrance.opening.not_now)
             self._turn_away(waiting)
             return
         self._release(waiting)
@@ -248,14 +248,14 @@ class Door:
         if head and not waiting.entrance.opening.may_begin_with(head):
             self._refusals.note(
                 Refusal(
-                    reason=RefusalReason.NOT_DICOM,
+                    reason=waiting.entrance.opening.stranger,
                     address=waiting.visitor.address,
                     calling_ae_title="",
                     called_ae_title="",
                     remedy=f"Keep other protocols off {waiting.entrance.name}",
                 )
             )
-            self._say(waiting, ABORT)
+            self._say(waiting, waiting.entrance.opening.abort)
         self._turn_away(waiting)
 
     def _say(self, waiting: _Waiting, pdu: bytes) -> None:

@@ -4,6 +4,8 @@ import struct
 from dataclasses import dataclass
 from typing import Protocol
 
+from dicom_node.ports import RefusalReason
+
 LONGEST_REQUEST = 1024 * 1024
 """128 presentation contexts with 60 transfer syntaxes of 64 bytes each need less."""
 
@@ -26,8 +28,24 @@ Source: PS3.8 Table 9-26
 """
 
 
+_RECORD = struct.Struct(">BBBH")
+_HANDSHAKE, _MAJOR_VERSION = 0x16, 0x03
+
+
 class Opening(Protocol):
     """What the first bytes of a connection have to be."""
+
+    @property
+    def stranger(self) -> RefusalReason:
+        """What somebody is who begins otherwise."""
+
+    @property
+    def abort(self) -> bytes:
+        """What he is told."""
+
+    @property
+    def not_now(self) -> bytes:
+        """What somebody is told for whom there is no room."""
 
     @property
     def head_bytes(self) -> int:
@@ -45,6 +63,9 @@ class AssociateRequest:
     """On a port without TLS a connection begins with an A-ASSOCIATE-RQ. Source: PS3.8 9.3.2."""
 
     head_bytes: int = _HEADER.size
+    stranger: RefusalReason = RefusalReason.NOT_DICOM
+    abort: bytes = ABORT
+    not_now: bytes = NOT_NOW
 
     def may_begin_with(self, head: bytes) -> bool:
         """Whether this can be the header of a request of a sane length."""
@@ -59,3 +80,22 @@ class AssociateRequest:
     @staticmethod
     def _length(head: bytes) -> int:
         return int(_HEADER.unpack(head[: _HEADER.size])[2])
+
+
+@dataclass(frozen=True)
+class ClientHello:
+    """On a TLS port a connection begins with a handshake record. Source: RFC 8446 5.1, 4.1.2."""
+
+    head_bytes: int = _RECORD.size
+    stranger: RefusalReason = RefusalReason.NOT_TLS
+    abort: bytes = b""
+    """Without TLS there is nothing to say here."""
+    not_now: bytes = b""
+
+    def may_begin_with(self, head: bytes) -> bool:
+        """Whether this can be the header of the first record."""
+        return head[:2] == bytes((_HANDSHAKE, _MAJOR_VERSION))[: len(head)]
+
+    def wanted_bytes(self, head: bytes) -> int:
+        """Return the length of the whole record."""
+        return _RECORD.size + int(_RECORD.unpack(head[: _RECORD.size])[3])

@@ -6,21 +6,25 @@ from collections.abc import Sequence
 
 from core.clock import Clock
 from dicom_node.door import Door, Entrance
-from dicom_node.door_pdu import AssociateRequest
+from dicom_node.door_pdu import AssociateRequest, ClientHello
 from dicom_node.gate import Gate
 from dicom_node.loop import Action, Loop
 from dicom_node.refusals import RefusalObserver, Refusals
 from dicom_node.settings import NodeSettings
-from dicom_node.visitor import Host
+from dicom_node.tls import listening_context
+from dicom_node.visitor import TLS_ENTRANCE, Host
 
 log = logging.getLogger(__name__)
 
 
 def entrances(settings: NodeSettings) -> list[Entrance]:
     """Return where a node listens."""
-    if settings.port is None:
-        return []
-    return [Entrance("dicom_node.port", settings.host, settings.port, AssociateRequest())]
+    found = []
+    if settings.port is not None:
+        found.append(Entrance("dicom_node.port", settings.host, settings.port, AssociateRequest()))
+    if settings.tls is not None:
+        found.append(Entrance(TLS_ENTRANCE, settings.host, settings.tls.port, ClientHello()))
+    return found
 
 
 class Front:
@@ -39,6 +43,11 @@ class Front:
         return next(iter(self._door.ports), self._settings.port or 0)
 
     @property
+    def tls_port(self) -> int | None:
+        """The port where TLS is spoken, if there is one."""
+        return None if self._settings.tls is None else next(reversed(self._door.ports), None)
+
+    @property
     def is_listening(self) -> bool:
         """Whether connections are taken."""
         return self.loop.is_running
@@ -50,7 +59,11 @@ class Front:
         ------
         ListenError
             If an address cannot be listened on.
+        TlsFileError
+            If TLS should be spoken and a file for it cannot be used.
         """
+        if self._settings.tls is not None:
+            listening_context(self._settings.tls)
         self._door.listen()
 
     def run(self) -> None:
@@ -63,7 +76,8 @@ class Front:
         self._door.hosts = hosts
         self.call(self._door.open)
         settings = self._settings
-        log.info("%s listens on %s:%d", settings.ae_title, settings.host, self.port)
+        ports = " and ".join(map(str, self._door.ports))
+        log.info("%s listens on %s:%s", settings.ae_title, settings.host, ports)
 
     def close(self) -> None:
         """Let nobody in any more."""

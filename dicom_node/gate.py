@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from dicom_node.certificates import CertificateIdentity
 from dicom_node.ports import Refusal, RefusalReason
 from dicom_node.settings import NodeSettings, PeerSettings
 
@@ -40,8 +41,8 @@ class Caller:
     address: str
     calling_ae_title: str
     called_ae_title: str
-    certificate_fingerprint: str = ""
-    """SHA-256 of the certificate that he proved to own; empty without TLS."""
+    certificate: CertificateIdentity | None = None
+    """What he proved to own; None without TLS."""
 
 
 @dataclass
@@ -181,7 +182,7 @@ class Gate:
             )
         for peer in titled:
             if _is_at(peer, caller.address):
-                return peer
+                return _unbound(peer, caller) or peer
         return _refusal(
             RefusalReason.WRONG_ADDRESS,
             caller,
@@ -198,6 +199,27 @@ class Gate:
         )
 
 
+def _unbound(peer: PeerSettings, caller: Caller) -> Refusal | None:
+    """Refuse a peer that does not come as its certificates say."""
+    if caller.certificate is None:
+        if not peer.certificates:
+            return None
+        return _refusal(
+            RefusalReason.WITHOUT_TLS,
+            caller,
+            "Let the peer call dicom_node.tls.port with its certificate, or remove `certificates` "
+            f"of the peer {peer.name} in dicom_node.peers",
+        )
+    if caller.certificate.is_one_of(peer.certificates):
+        return None
+    return _refusal(
+        RefusalReason.WRONG_CERTIFICATE,
+        caller,
+        f"Add SHA256:{caller.certificate.fingerprint} to `certificates` of the peer {peer.name} in "
+        "dicom_node.peers, if the certificate is its own",
+    )
+
+
 def _refusal(reason: RefusalReason, caller: Caller, remedy: str) -> Refusal:
     return Refusal(
         reason=reason,
@@ -205,7 +227,7 @@ def _refusal(reason: RefusalReason, caller: Caller, remedy: str) -> Refusal:
         calling_ae_title=readable(caller.calling_ae_title),
         called_ae_title=readable(caller.called_ae_title),
         remedy=remedy,
-        certificate_fingerprint=caller.certificate_fingerprint,
+        certificate_fingerprint=caller.certificate.fingerprint if caller.certificate else "",
     )
 
 

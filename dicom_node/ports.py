@@ -52,6 +52,15 @@ class RefusalReason(StrEnum):
     """Only the presentation contexts concerned are refused; the association may live on."""
     CAPACITY = "too many associations"
     NOT_DICOM = "what arrived is not DICOM"
+    NOT_TLS = "what arrived on the TLS port is not TLS"
+    TLS_FAILED = "the TLS handshake failed"
+    WEAK_TLS = "no TLS version or cipher suite that counts here"
+    NO_CERTIFICATE = "no certificate was shown"
+    UNTRUSTED_CERTIFICATE = "a certificate that is not trusted"
+    EXPIRED_CERTIFICATE = "a certificate that is not valid now"
+    REVOKED_CERTIFICATE = "a certificate that was revoked"
+    WRONG_CERTIFICATE = "a certificate that is not bound to this peer"
+    WITHOUT_TLS = "a peer with certificates came without TLS"
 
 
 @dataclass(frozen=True)

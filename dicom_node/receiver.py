@@ -12,6 +12,7 @@ from dicom_node.entity import local_entity
 from dicom_node.faults import log_fault
 from dicom_node.ports import InstanceSink, NodeObserver
 from dicom_node.settings import NodeSettings
+from dicom_node.tls import ListeningContext
 from dicom_node.visitor import Doorkeeper, Visitor
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,8 @@ class Receiver:
         observer: NodeObserver,
     ) -> None:
         self._settings = settings
-        self._house = House(settings, doorkeeper, sink, observer, on_end=self._forget)
+        tls = None if settings.tls is None else ListeningContext(settings.tls)
+        self._house = House(settings, doorkeeper, sink, observer, tls, on_end=self._forget)
         self._entity = local_entity(settings.ae_title)
         self._lock = threading.Lock()
         self._associations: set[AcceptorAssociation] = set()

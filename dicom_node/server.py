@@ -47,6 +47,11 @@ class DicomNode:
         return self._front.port
 
     @property
+    def tls_port(self) -> int | None:
+        """The port where TLS is spoken, if there is one."""
+        return self._front.tls_port
+
+    @property
     def is_listening(self) -> bool:
         """Whether connections are taken."""
         return self._front.is_listening

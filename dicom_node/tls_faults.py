@@ -2,6 +2,7 @@
 
 from dicom_node.errors import TlsError
 from dicom_node.handshake import Fault, HandshakeError
+from dicom_node.ports import Refusal, RefusalReason
 
 _INSECURE: dict[Fault, tuple[str, str]] = {
     Fault.SILENT: ("said nothing in the TLS handshake", "Check that the port speaks TLS"),
@@ -37,3 +38,57 @@ def insecure(fault: HandshakeError, whom: str) -> TlsError:
         fault.fault, ("broke the TLS connection", "Look into the log of the peer")
     )
     return TlsError(f"{whom} {what} ({fault.words})", remedy=remedy)
+
+
+_UNTRUSTED: dict[Fault, tuple[RefusalReason, str]] = {
+    Fault.NOT_TLS: (RefusalReason.NOT_TLS, "Keep other protocols off dicom_node.tls.port"),
+    Fault.VERSION: (
+        RefusalReason.WEAK_TLS,
+        "Let it speak TLS 1.3 or 1.2; dicom_node.tls.profile says which is allowed",
+    ),
+    Fault.SUITE: (
+        RefusalReason.WEAK_TLS,
+        "Let it offer ECDHE with AES-GCM; dicom_node.tls.profile says what is allowed",
+    ),
+    Fault.NO_CERTIFICATE: (
+        RefusalReason.NO_CERTIFICATE,
+        "Give it a certificate that an authority in dicom_node.tls.ca_file signed",
+    ),
+    Fault.EXPIRED: (
+        RefusalReason.EXPIRED_CERTIFICATE,
+        "Renew it with an authority in dicom_node.tls.ca_file, and see that the clocks are right",
+    ),
+    Fault.REVOKED: (
+        RefusalReason.REVOKED_CERTIFICATE,
+        "It is on the list in dicom_node.tls.crl_file: let the peer get another",
+    ),
+    Fault.NO_LIST: (
+        RefusalReason.UNTRUSTED_CERTIFICATE,
+        "dicom_node.tls.crl_file has no valid list of its authority: renew the file",
+    ),
+    Fault.UNTRUSTED: (
+        RefusalReason.UNTRUSTED_CERTIFICATE,
+        "Add its authority to dicom_node.tls.ca_file, if you trust it",
+    ),
+    Fault.DECLINED: (
+        RefusalReason.TLS_FAILED,
+        "It does not accept our certificate: let it trust the authority that signed "
+        "dicom_node.tls.certificate_file",
+    ),
+}
+"""What somebody did who called us, and what can be done."""
+
+
+def untrusted(fault: HandshakeError, address: str) -> Refusal:
+    """Return the refusal of somebody who called us over TLS in vain; he could not name himself."""
+    reason, remedy = _UNTRUSTED.get(
+        fault.fault,
+        (RefusalReason.TLS_FAILED, "See that it speaks TLS, to dicom_node.tls.port alone"),
+    )
+    return Refusal(
+        reason=reason,
+        address=address,
+        calling_ae_title="",
+        called_ae_title="",
+        remedy=f"{remedy} ({fault.words})",
+    )

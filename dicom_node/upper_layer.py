@@ -92,6 +92,11 @@ class WaitingDUL(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is unt
         except OSError:
             return  # full, so it will wake; or closed, so it has ended
 
+    def dispose(self) -> None:
+        """Let go of what the thread would have let go of, had it ever run."""
+        self._waker.close()
+        self._wakened.close()
+
     def kill_dul(self) -> None:
         """End the thread."""
         super().kill_dul()

@@ -9,6 +9,9 @@ from dicom_node.gate import Caller
 from dicom_node.ports import Refusal
 from dicom_node.settings import PeerSettings
 
+TLS_ENTRANCE = "dicom_node.tls.port"
+"""The entrance behind which a connection begins with a TLS handshake."""
+
 
 @dataclass(frozen=True)
 class Visitor:
@@ -24,6 +27,11 @@ class Visitor:
     our_port: int
     deadline: float
     """When it must have asked for an association, by the machine's monotonic clock."""
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether it came to the port where TLS is spoken, and only that."""
+        return self.entrance == TLS_ENTRANCE
 
     @property
     def patience_s(self) -> float:

@@ -73,7 +73,8 @@ def build(foundation: Foundation) -> Node:
     """Return the node of an opened installation; each way loads only what it needs."""
     from service.wiring.custody import custodian, watch
 
-    settings, clock = foundation.installation.settings.dicom_node, foundation.clock
+    installation, clock = foundation.installation, foundation.clock
+    settings = installation.settings.dicom_node.resolved(installation.folder)
     if settings.processes == 1:
         from dicom_node.server import DicomNode
 

@@ -16,7 +16,7 @@ def run(installation: Installation, descriptor: str) -> None:
     """Serve until the door closes or a signal ends it; arriving objects are finished first."""
     channel = Channel(socket.socket(fileno=int(descriptor)))
     with role(installation, "receiver") as foundation:
-        settings = foundation.installation.settings.dicom_node
+        settings = installation.settings.dicom_node.resolved(installation.folder)
         branch = Branch(settings, channel, custodian(foundation), watch(foundation))
         on_signal(branch.stop)
         branch.serve()
