@@ -160,7 +160,7 @@ def _intake(folder: Path) -> Iterator[Intake]:
     )
     trail = Trail("dicom", "benchmark", "SECOND", utc_now, RecordSealer(audit_key), audit_key)
     try:
-        yield Intake(archive, trail, utc_now, new_key(), 1, {})
+        yield Intake(archive, trail, utc_now, new_key(), 1)
     finally:
         archive.close()
 

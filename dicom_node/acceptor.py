@@ -138,6 +138,11 @@ class AcceptorAssociation(WaitingAssociation):
         self.acceptor.implementation_version_name = ae.implementation_version_name
         self.acceptor.address_info, self.requestor.address_info = addresses
 
+    @property
+    def ticket(self) -> int:
+        """What the gate counts it by."""
+        return self._visitor.ticket
+
     def stop(self) -> None:
         """End after the object that is just arriving; at once if there is none."""
         self._is_stopping = True
@@ -233,7 +238,8 @@ class AcceptorAssociation(WaitingAssociation):
             return _TEMPORARY_CONGESTION
         if isinstance(peer, Refusal):
             return _REJECTION[peer.reason]
-        origin = AssociationOrigin(self.association_id, _remote(peer, caller))
+        issuer = peer.issuer_of_patient_id
+        origin = AssociationOrigin(self.association_id, _remote(peer, caller), issuer)
         try:
             self._house.observer.opened(origin)
         except ServiceError as error:

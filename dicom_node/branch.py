@@ -3,7 +3,7 @@
 import logging
 import socket
 
-from dicom_node.channel import Channel, Closing, Handed, Message, Ready, Verdict
+from dicom_node.channel import Channel, Closing, Dismissed, Handed, Message, Ready, Verdict
 from dicom_node.doorkeeper import FarDoorkeeper
 from dicom_node.ports import InstanceSink, NodeObserver
 from dicom_node.receiver import Receiver
@@ -54,6 +54,8 @@ class Branch:
             self._receiver.take(connection, message.visitor)
         elif isinstance(message, Verdict):
             self._doorkeeper.hear(message)
+        elif isinstance(message, Dismissed):
+            self._receiver.dismiss(message.tickets)
 
     def _say(self, message: Message) -> None:
         try:

@@ -69,11 +69,18 @@ class Refused:
     refusal: Refusal
 
 
-Message = Ready | Closing | Handed | Question | Verdict | Left | Refused
+@dataclass(frozen=True)
+class Dismissed:
+    """To the receiver: these associations are those of a peer no more."""
+
+    tickets: frozenset[int]
+
+
+Message = Ready | Closing | Handed | Question | Verdict | Left | Refused | Dismissed
 
 _KINDS: dict[str, TypeAdapter[Any]] = {
     kind.__name__: TypeAdapter(kind)
-    for kind in (Ready, Closing, Handed, Question, Verdict, Left, Refused)
+    for kind in (Ready, Closing, Handed, Question, Verdict, Left, Refused, Dismissed)
 }
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dicom_node.channel import (
     Channel,
     Closing,
+    Dismissed,
     Handed,
     Left,
     Message,
@@ -83,6 +84,12 @@ class Member:
         if not self._send(Handed(visitor), connection):
             self._count_out(visitor.ticket)
         connection.close()
+
+    def dismiss(self, tickets: frozenset[int]) -> None:
+        """Have it end associations, those of them that it has."""
+        ours = tickets & self._tickets
+        if ours:
+            self._send(Dismissed(ours))
 
     def hear(self) -> bool:
         """Heed what it says; False at the end of the channel."""
@@ -186,6 +193,11 @@ class Crew:
         """Whether one is ready, or will not be."""
         self._is_settled.wait(seconds)
         return any(member.is_open for member in self.members)
+
+    def dismiss(self, tickets: frozenset[int]) -> None:
+        """Have associations ended, whoever has them; in the loop's thread."""
+        for member in self.members:
+            member.dismiss(tickets)
 
     def hang_up(self) -> None:
         """Have every receiver finish; in the loop's thread."""

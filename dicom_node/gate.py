@@ -79,10 +79,12 @@ class Gate:
         with self._lock:
             return len(self._guests)
 
-    def replace_peers(self, peers: Sequence[PeerSettings]) -> None:
-        """Go by other peers from now on; associations that are open stay so."""
+    def replace_peers(self, peers: Sequence[PeerSettings]) -> frozenset[int]:
+        """Go by other peers from now on; return the tickets of those who are no peers any more."""
+        known = {"", *(peer.name for peer in peers)}
         with self._lock:
             self._peers = tuple(peers)
+            return frozenset(n for n, guest in self._guests.items() if guest.peer not in known)
 
     def enter(self, address: str) -> int | Refusal:
         """Count a new connection in and return its ticket, or refuse it."""

@@ -20,6 +20,8 @@ class AssociationOrigin:
     association_id: str
     """Ours, random; safe to log."""
     peer: RemoteAE
+    issuer_of_patient_id: str = ""
+    """Who issues the patient IDs of this peer, where its objects do not say so."""
 
 
 @dataclass(frozen=True)

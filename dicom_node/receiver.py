@@ -4,6 +4,7 @@ import logging
 import socket
 import threading
 import time
+from collections.abc import Collection
 
 from pynetdicom.transport import AddressInformation
 
@@ -63,6 +64,13 @@ class Receiver:
             log.error("no thread is left for a connection")  # noqa: TRY400 - no bug of ours
             self._forget(association)
             self._let_go(connection, visitor)
+
+    def dismiss(self, tickets: Collection[int]) -> None:
+        """End some associations, each after the object that is just arriving."""
+        for association in self._living():
+            if association.ticket in tickets:
+                log.info("association %s ends: a peer no more", association.association_id)
+                association.stop()
 
     def stop(self) -> None:
         """Take nobody any more; objects that are just arriving are finished, within a bound."""

@@ -1,6 +1,7 @@
 """The listening AE in one process: door, gate and receiver together."""
 
 import threading
+from collections.abc import Sequence
 
 from core.clock import Clock, utc_now
 from dicom_node.doorkeeper import NearDoorkeeper
@@ -8,7 +9,7 @@ from dicom_node.front import Front
 from dicom_node.gate import Gate
 from dicom_node.ports import InstanceSink, NodeObserver
 from dicom_node.receiver import Receiver
-from dicom_node.settings import NodeSettings
+from dicom_node.settings import NodeSettings, PeerSettings
 
 
 class DicomNode:
@@ -67,6 +68,10 @@ class DicomNode:
         self._front.listen()
         self._front.run()
         self._front.open((self._receiver,))
+
+    def replace_peers(self, peers: Sequence[PeerSettings]) -> None:
+        """Go by other peers from now on; those who are no peers any more end between messages."""
+        self._receiver.dismiss(self.gate.replace_peers(peers))
 
     def serve_forever(self) -> None:
         """Listen until `stop` is called from elsewhere."""

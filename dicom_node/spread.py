@@ -3,13 +3,15 @@
 Nothing here touches pynetdicom, so that the process of the door stays small.
 """
 
+from collections.abc import Sequence
+
 from core.clock import Clock, utc_now
 from dicom_node.crew import Crew, Launcher
 from dicom_node.errors import ReceiverError
 from dicom_node.front import Front
 from dicom_node.gate import Gate
 from dicom_node.refusals import RefusalObserver
-from dicom_node.settings import NodeSettings
+from dicom_node.settings import NodeSettings, PeerSettings
 
 _READY_WITHIN_S = 60.0
 _LAST_WORDS_S = 3.0
@@ -79,6 +81,10 @@ class SpreadNode:
             self.stop()
             raise ReceiverError("no receiver is ready; its lines in the log say why")
         self._front.open(self.crew.members)
+
+    def replace_peers(self, peers: Sequence[PeerSettings]) -> None:
+        """Go by other peers from now on; those who are no peers any more end between messages."""
+        self._front.call(lambda: self.crew.dismiss(self.gate.replace_peers(peers)))
 
     def stop(self) -> None:
         """Stop listening; objects that are just arriving are finished, within a bound."""

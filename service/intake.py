@@ -10,7 +10,6 @@ import hashlib
 import hmac
 import logging
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from archive.archive import Archive
@@ -47,8 +46,6 @@ class Intake:
     """Makes the digests by which equal objects are known."""
     key_version: int
     """Recorded with patients who are first seen now."""
-    issuers: Mapping[str, str]
-    """Peer name to the issuer of patient IDs in objects that name none."""
     limits: DataSetLimits = field(default_factory=DataSetLimits)
     """An object that would cost its readers more is refused."""
 
@@ -112,7 +109,7 @@ class Reception:
         peer = self._origin.peer
         new = NewInstance(
             instance=instance,
-            issuer=patient.issuer_of_patient_id or self._intake.issuers.get(peer.name, ""),
+            issuer=patient.issuer_of_patient_id or self._origin.issuer_of_patient_id,
             content_digest=self._digest.digest(),
             blob_name=writer.name,
             size_bytes=writer.size_bytes,

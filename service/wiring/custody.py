@@ -17,7 +17,6 @@ def custodian(foundation: Foundation) -> InstanceSink:
         clock=foundation.clock,
         content_key=foundation.keyring.key(Purpose.CONTENT),
         key_version=foundation.keyring.version,
-        issuers={peer.name: peer.issuer_of_patient_id for peer in settings.dicom_node.peers},
         limits=settings.archive.limits,
     )
 

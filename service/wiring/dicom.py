@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -13,12 +14,16 @@ from core.errors import UnavailableError
 from service.foundation import Foundation
 from service.presence import LISTENER, RENEW_S, Presence
 from service.settings import Installation
+from service.wiring.caretaker import Caretaker, PeerKeeper
 from service.wiring.process import on_signal, role
 
 log = logging.getLogger(__name__)
 
+_LOOK_S = 1.0
+"""How often we look whether config.yaml was changed."""
 
-class Node(Protocol):
+
+class Node(PeerKeeper, Protocol):
     """The DICOM side of the house, in one process or in several."""
 
     @property
@@ -61,10 +66,16 @@ def _stay(foundation: Foundation, node: Node, stopping: threading.Event) -> None
     """Say that we listen, as long as that is so and nobody asks us to stop."""
     place = f"{socket.gethostname()}:{node.port}"
     presence = Presence(foundation.archive, LISTENER, place, foundation.clock)
+    caretaker = Caretaker(foundation, node, place)
     presence.renew()
-    while node.is_listening and not stopping.wait(RENEW_S):
-        presence.renew()
+    due = time.monotonic() + RENEW_S
+    while node.is_listening and not stopping.wait(_LOOK_S):
+        if time.monotonic() >= due:
+            presence.renew()
+            due = time.monotonic() + RENEW_S
+        caretaker.look()
     presence.end()
+    caretaker.end()
     if not stopping.is_set():
         log.error("the listener ended by itself; this role ends, to be started afresh")
 

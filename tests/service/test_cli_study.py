@@ -46,7 +46,6 @@ def arrive(home: House, dataset: FileDataset) -> None:
         clock=utc_now,
         content_key=foundation.keyring.key(Purpose.CONTENT),
         key_version=foundation.keyring.version,
-        issuers={},
     )
     syntax = str(dataset.file_meta.TransferSyntaxUID)
     incoming = IncomingObject(dataset.SOPClassUID, dataset.SOPInstanceUID, syntax)

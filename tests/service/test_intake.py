@@ -3,8 +3,8 @@
 import errno
 import itertools
 import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
@@ -78,18 +78,17 @@ class House:
     disk: FailingDisk
     folder: Path
     trail: OpenTrail = field(default_factory=OpenTrail)
-    issuers: Mapping[str, str] = field(default_factory=dict)
+    issuer: str = ""
     seconds: float = 0
 
     @property
     def intake(self) -> Intake:
-        return Intake(
-            self.archive, self.trail, lambda: at(self.seconds), b"c" * 32, 1, self.issuers
-        )
+        return Intake(self.archive, self.trail, lambda: at(self.seconds), b"c" * 32, 1)
 
     def begin(self, dataset: Dataset, syntax: str = EXPLICIT) -> Reception:
         incoming = IncomingObject(str(dataset.SOPClassUID), str(dataset.SOPInstanceUID), syntax)
-        return self.intake.begin(ORIGIN, incoming)
+        origin = replace(ORIGIN, issuer_of_patient_id=self.issuer)
+        return self.intake.begin(origin, incoming)
 
     def store(self, dataset: Dataset, *, implicit: bool = False) -> None:
         """Store as the node does: in fragments, discarded if anything is raised."""
@@ -511,7 +510,7 @@ def test_a_study_without_a_patient_id_is_acknowledged_and_held(house: House) -> 
 
 
 def test_the_issuer_of_the_peer_counts_where_the_object_names_none(house: House) -> None:
-    house.issuers = {PEER.name: "HOSPITAL-A"}
+    house.issuer = "HOSPITAL-A"
     named = ct_image()
     unnamed = ct_image(
         attributes={"StudyInstanceUID": named.StudyInstanceUID, "IssuerOfPatientID": None}

@@ -25,7 +25,7 @@ def _store_for_ever(base: Path) -> None:
     """Store object after object, and say which are acknowledged; runs until it is killed."""
     archive = make_archive(base)
     trail = OpenTrail(itertools.count(time.time_ns()))
-    intake = Intake(archive, trail, lambda: NOON, b"c" * 32, 1, {})
+    intake = Intake(archive, trail, lambda: NOON, b"c" * 32, 1)
     while True:
         dataset = ct_image(attributes={"StudyInstanceUID": STUDY})
         content = encoded(dataset)

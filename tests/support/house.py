@@ -63,7 +63,6 @@ class House:
             clock=utc_now,
             content_key=self.foundation.keyring.key(Purpose.CONTENT),
             key_version=self.foundation.keyring.version,
-            issuers={},
         )
         for dataset in datasets:
             incoming = IncomingObject(
