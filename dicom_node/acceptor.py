@@ -53,6 +53,11 @@ _REJECTION: dict[RefusalReason, tuple[int, int, int]] = {
 
 _TEMPORARY_CONGESTION = (2, 3, 1)
 
+_MAX_CONTEXTS = 128
+"""Their IDs are the odd numbers of a byte. Source: PS3.8 9.3.2.2"""
+
+_NO_REASON = (1, 1, 1)
+
 _USER_REJECTION = 0x01
 """Result of a presentation context. Source: PS3.8 Table 9-18."""
 
@@ -203,6 +208,10 @@ class AcceptorAssociation(WaitingAssociation):
             self._turn_away_silently()
             return
         self.requestor.primitive = request
+        if len(request.presentation_context_definition_list) > _MAX_CONTEXTS:
+            self._refuse_contexts()
+            self.acse.send_reject(*_NO_REASON)
+            return
         rejection = self._admit(request)
         if rejection is not None:
             self.acse.send_reject(*rejection)
@@ -222,6 +231,16 @@ class AcceptorAssociation(WaitingAssociation):
             )
             self._house.doorkeeper.refused(refusal)
         self.break_off()
+
+    def _refuse_contexts(self) -> None:
+        refusal = Refusal(
+            reason=RefusalReason.NOT_DICOM,
+            address=self._visitor.address,
+            calling_ae_title=readable(str(self.requestor.primitive.calling_ae_title)),
+            called_ae_title=readable(str(self.requestor.primitive.called_ae_title)),
+            remedy=f"Let the sender offer at most {_MAX_CONTEXTS} presentation contexts",
+        )
+        self._house.doorkeeper.refused(refusal)
 
     def _admit(self, request: A_ASSOCIATE) -> tuple[int, int, int] | None:
         """Let the peer in, or return how the rejection reads."""
@@ -290,8 +309,10 @@ class AcceptorAssociation(WaitingAssociation):
 
     def _serve(self) -> None:
         """Wait for the end, and say now and then that we live; messages are the other thread's."""
-        heartbeat_s = self._house.settings.heartbeat_s
+        settings = self._house.settings
+        heartbeat_s = settings.heartbeat_s
         next_beat = time.monotonic() + heartbeat_s
+        last_moment = time.monotonic() + settings.association_timeout_s
         while self.dul.is_alive() and not self.acse.is_aborted():
             if self.acse.is_release_requested():
                 self.acse.send_release(is_response=True)
@@ -304,7 +325,11 @@ class AcceptorAssociation(WaitingAssociation):
             if time.monotonic() >= next_beat:
                 self._beat()
                 next_beat = time.monotonic() + heartbeat_s
-            self.wait_for_bell(max(0.01, min(next_beat - time.monotonic(), self._silence_left())))
+            if time.monotonic() >= last_moment and not self._is_stopping:
+                log.warning("association %s: it has lasted long enough", self.association_id)
+                self.stop()
+            next_moment = next_beat if self._is_stopping else min(next_beat, last_moment)
+            self.wait_for_bell(max(0.01, min(next_moment - time.monotonic(), self._silence_left())))
 
     def _silence_left(self) -> float:
         return max(0.1, float(self.dul._idle_timer.remaining))

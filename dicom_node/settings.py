@@ -162,6 +162,9 @@ class NodeSettings(BaseModel, frozen=True, extra="forbid"):
     """How long one PDU may take from its first to its last byte, in or out."""
     idle_timeout_s: PositiveFloat = 60.0
     """How long a peer may stay silent before we abort the association."""
+    association_timeout_s: PositiveFloat = 3600.0
+    """How long an association may last; an older one is aborted after the object that is arriving.
+    Senders open another and go on."""
     stop_timeout_s: PositiveFloat = 20.0
     """How long a stop waits for objects that are just arriving."""
     heartbeat_s: PositiveFloat = 5.0

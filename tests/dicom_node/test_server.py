@@ -123,7 +123,7 @@ def test_a_right_that_is_missing_is_refused_context_by_context() -> None:
                 (1, "1.2.840.10008.1.1", IMPLICIT_LITTLE),
                 (3, CT, EXPLICIT),
                 (5, "1.2.840.10008.5.1.4.1.2.2.1", IMPLICIT_LITTLE),
-                (7, "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.1.2.1.99"),
+                (7, "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.1.2.4.95"),
             ]
             caller.send(associate_rq(contexts))
             kind, body = caller.receive()
