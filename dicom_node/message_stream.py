@@ -1,8 +1,9 @@
 """DIMSE messages as they arrive: the data set of a C-STORE goes on fragment by fragment.
 
 pynetdicom gathers a whole data set in memory, or in a plain temporary file, before it calls
-anybody. Here the fragments go to the `StoreSession` while they arrive, in the thread that reads
-the socket, so that memory stays the same for any object and a slow disk slows the peer.
+anybody. Here it goes to the `StoreSession` in pieces while it arrives, in the thread that reads
+the socket, so that memory stays the same for any object and a slow disk slows the peer. C-STORE
+is read and answered here from end to end; all other commands are pynetdicom's.
 
 Like `upper_layer` and `prompt_socket`, this rests on pynetdicom's internals.
 
@@ -13,11 +14,18 @@ from typing import Any, Protocol
 
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import DIMSEMessage
-from pynetdicom.dimse_primitives import C_ECHO, C_STORE
+from pynetdicom.dimse_primitives import C_ECHO
 from pynetdicom.pdu_primitives import P_DATA
 
+from dicom_node.command_set import (
+    StoreRequest,
+    command_pdus,
+    store_request,
+    store_response,
+    text_of,
+)
 from dicom_node.faults import log_fault
-from dicom_node.fragments import Fragment, Fragments, ProtocolError
+from dicom_node.fragments import Fragments, ProtocolError
 from dicom_node.ports import IncomingObject
 from dicom_node.presentation import VERIFICATION
 from dicom_node.store_scp import StoreSession
@@ -49,7 +57,7 @@ class MessageStream(DIMSEServiceProvider):  # type: ignore[misc]  # pynetdicom i
         super().__init__(assoc)
         self.services: Services | None = None
         self._command = bytearray()
-        self._storing: tuple[C_STORE, int] | None = None
+        self._storing: tuple[StoreRequest, int] | None = None
         """The request whose data set is arriving, and its presentation context."""
 
     @property
@@ -62,9 +70,11 @@ class MessageStream(DIMSEServiceProvider):  # type: ignore[misc]  # pynetdicom i
         try:
             for fragment in primitive:
                 if fragment.is_command:
-                    self._take_command(fragment)
+                    command = bytes(fragment.data)
+                    self.take_command(fragment.context_id, command, is_last=fragment.is_last)
                 else:
-                    self._take_data(fragment)
+                    self.expect_data(fragment.context_id, len(fragment.data))
+                    self.take_data(fragment.data, is_last=fragment.is_last)
         except ProtocolError:
             self.dul.event_queue.put("Evt19")
         except Exception as error:  # noqa: BLE001 - the boundary of the SCP
@@ -77,20 +87,38 @@ class MessageStream(DIMSEServiceProvider):  # type: ignore[misc]  # pynetdicom i
         if self.services is not None:
             self.services.store.abandon()
 
-    def _take_command(self, fragment: Fragment) -> None:
+    def take_command(self, context_id: int, data: bytes, *, is_last: bool) -> None:
+        """Take a piece of a command set."""
         if self._storing is not None:
             raise ProtocolError("a command in the middle of a data set")
-        self._command += fragment.data
+        self._command += data
         if len(self._command) > MAX_COMMAND_BYTES:
             raise ProtocolError("a command set that is too long")
-        if fragment.is_last:
-            encoded = bytes(self._command)
-            self._command.clear()
-            message, has_data_set = self._decode(fragment.context_id, encoded)
-            if self.services is None:
-                self._take_response(message, fragment.context_id)
-            else:
-                self._take_request(message, fragment.context_id, has_data_set=has_data_set)
+        if not is_last:
+            return
+        encoded = bytes(self._command)
+        self._command.clear()
+        if self.services is None:
+            message, _ = self._decode(context_id, encoded)
+            self._take_response(message, context_id)
+        elif request := store_request(encoded):
+            self._take_store_request(request, context_id)
+        else:
+            message, has_data_set = self._decode(context_id, encoded)
+            self._take_request(message, context_id, has_data_set=has_data_set)
+
+    def expect_data(self, context_id: int, size: int) -> None:
+        """Agree that a data value of so many bytes comes next."""
+        if self._storing is None or context_id != self._storing[1]:
+            raise ProtocolError("a data set that no command announced")
+        if not self._store.expect(size):
+            raise ProtocolError("a data set that does not end")
+
+    def take_data(self, data: memoryview, *, is_last: bool) -> None:
+        """Take the next bytes of the data set that is arriving."""
+        self._store.write(data)
+        if is_last:
+            self._finish_store()
 
     def _decode(self, context_id: int, encoded: bytes) -> tuple[Any, bool]:
         message = DIMSEMessage()
@@ -108,34 +136,32 @@ class MessageStream(DIMSEServiceProvider):  # type: ignore[misc]  # pynetdicom i
         self.msg_queue.put((context_id, message))
 
     def _take_request(self, request: Any, context_id: int, *, has_data_set: bool) -> None:  # noqa: ANN401
-        context = self.assoc._accepted_cx.get(context_id)
-        if context is None or request.MessageID is None:
-            raise ProtocolError("a request without an ID or outside of the accepted contexts")
-        if isinstance(request, C_STORE) and context.abstract_syntax != VERIFICATION:
-            self._begin_store(request, context)
-            if not has_data_set:
-                self._finish_store()
-        elif isinstance(request, C_ECHO) and not has_data_set:
-            self._answer_echo(request, context)
-        else:
+        context = self._context(context_id)
+        if request.MessageID is None:
+            raise ProtocolError("a request without an ID")
+        if not isinstance(request, C_ECHO) or has_data_set:
             raise ProtocolError("a request that its presentation context does not have")
+        self._answer_echo(request, context)
 
-    def _begin_store(self, request: C_STORE, context: Any) -> None:  # noqa: ANN401
-        self._storing = (request, context.context_id)
+    def _take_store_request(self, request: StoreRequest, context_id: int) -> None:
+        context = self._context(context_id)
+        if context.abstract_syntax == VERIFICATION:
+            raise ProtocolError("a request that its presentation context does not have")
+        self._storing = (request, context_id)
         incoming = IncomingObject(
-            sop_class_uid=str(request.AffectedSOPClassUID or ""),
-            sop_instance_uid=str(request.AffectedSOPInstanceUID or ""),
+            sop_class_uid=text_of(request.sop_class_uid),
+            sop_instance_uid=text_of(request.sop_instance_uid),
             transfer_syntax_uid=str(context.transfer_syntax[0]),
         )
         self._store.begin(incoming, abstract_syntax_uid=str(context.abstract_syntax))
-
-    def _take_data(self, fragment: Fragment) -> None:
-        if self._storing is None or fragment.context_id != self._storing[1]:
-            raise ProtocolError("a data set that no command announced")
-        if not self._store.write(bytes(fragment.data)):
-            raise ProtocolError("a data set that does not end")
-        if fragment.is_last:
+        if not request.has_data_set:
             self._finish_store()
+
+    def _context(self, context_id: int) -> Any:  # noqa: ANN401
+        context = self.assoc._accepted_cx.get(context_id)
+        if context is None:
+            raise ProtocolError("a request outside of the accepted contexts")
+        return context
 
     def _finish_store(self) -> None:
         if self._storing is None:
@@ -143,14 +169,9 @@ class MessageStream(DIMSEServiceProvider):  # type: ignore[misc]  # pynetdicom i
         request, context_id = self._storing
         answer = self._store.finish()
         self._storing = None
-        response = C_STORE()
-        response.MessageIDBeingRespondedTo = request.MessageID
-        response.AffectedSOPClassUID = request.AffectedSOPClassUID
-        response.AffectedSOPInstanceUID = request.AffectedSOPInstanceUID
-        response.Status = answer.status
-        if answer.comment:
-            response.ErrorComment = answer.comment
-        self.send_msg(response, context_id)
+        response = store_response(request, answer.status, answer.comment)
+        # In the thread that reads and writes, between two PDUs: nobody else is writing.
+        self.dul.socket.send(command_pdus(context_id, response, self.maximum_pdu_size))
 
     def _answer_echo(self, request: C_ECHO, context: Any) -> None:  # noqa: ANN401
         response = C_ECHO()

@@ -97,8 +97,8 @@ class InstanceReceiver(Protocol):
     that nothing is called but `discard`.
     """
 
-    def write(self, fragment: bytes) -> None:
-        """Take the next bytes of the encoded data set."""
+    def write(self, fragment: bytes | memoryview) -> None:
+        """Take the next bytes of the encoded data set; they are lent for this call only."""
 
     def commit(self) -> None:
         """Return once the object, its row and its audit record are durable, or raise."""

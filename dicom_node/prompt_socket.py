@@ -2,13 +2,17 @@
 
 import select
 import socket
+import ssl
+import struct
 import time
 from contextlib import suppress
 
 from pynetdicom.association import Association
 from pynetdicom.transport import AddressInformation, AssociationSocket
 
-_READ_TICK_S = 1.0
+_TICK = struct.pack("@ll", 1, 0)
+"""The longest wait of one system call, as a `struct timeval`; deadlines are kept in between."""
+_LONG_READ_BYTES = 4096
 _DRAIN_BYTES = 64 * 1024
 
 
@@ -34,6 +38,8 @@ class PromptSocket(AssociationSocket):  # type: ignore[misc]  # pynetdicom is un
     ) -> None:
         super().__init__(assoc, client_socket=client_socket, address=address)
         self._pdu_timeout_s = pdu_timeout_s
+        self.received_bytes = 0
+        """Grows with every read; how fast may be watched from any thread."""
         if client_socket is not None:
             self._make_prompt()
 
@@ -55,32 +61,56 @@ class PromptSocket(AssociationSocket):  # type: ignore[misc]  # pynetdicom is un
         return bool(readable_descriptors([self.socket], 0.0))
 
     def recv(self, nr_bytes: int) -> bytearray:
-        """Read exactly so many bytes, or fewer if the connection ends; TimeoutError if too slow."""
+        """Read exactly so many bytes; errors as those of `fill`."""
         received = bytearray(nr_bytes)
-        rest = memoryview(received)
-        deadline = time.monotonic() + self._pdu_timeout_s
-        while rest:
-            taken = self._recv_into(rest, deadline)
-            if taken == 0:
-                missing = len(rest)
-                rest.release()
-                return received[: nr_bytes - missing]
-            rest = rest[taken:]
+        with memoryview(received) as target:
+            self.fill(target, nr_bytes, time.monotonic() + self._pdu_timeout_s)
         return received
 
+    def fill(self, target: memoryview, least: int, deadline: float) -> int:
+        """Read at least so many bytes, and more of `target` if they are there; return how many.
+
+        All that an association reads comes through here, and `received_bytes` counts it.
+
+        Raises
+        ------
+        ConnectionError
+            If the connection ends before.
+        TimeoutError
+            If the deadline passes before.
+        """
+        taken = 0
+        while taken < least:
+            is_long = least - taken >= _LONG_READ_BYTES
+            receive = self._recv_whole if is_long and not self._is_encrypted else self._recv_into
+            count = receive(target[taken:], deadline)
+            if count == 0:
+                raise ConnectionError("the connection ended inside of a PDU")
+            taken += count
+            self.received_bytes += count
+        return taken
+
+    @property
+    def _is_encrypted(self) -> bool:
+        return isinstance(self.socket, ssl.SSLSocket)
+
     def _recv_into(self, target: memoryview, deadline: float) -> int:
+        """Read what there is, at least a byte; 0 at the end of the stream."""
+        return self._receive(target, deadline, 0)
+
+    def _recv_whole(self, target: memoryview, deadline: float) -> int:
+        """Read until `target` is full, a tick is over or the stream ends."""
+        return self._receive(target, deadline, socket.MSG_WAITALL)
+
+    def _receive(self, target: memoryview, deadline: float, flags: int) -> int:
         if self.socket is None:
             raise ConnectionError("the socket is closed")
         while True:
             try:
-                taken: int = self.socket.recv_into(target)
-            except TimeoutError:
+                return int(self.socket.recv_into(target, 0, flags))
+            except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise
-                continue
-            # Linux falls back to delayed acknowledgements by itself, so arm it after each read.
-            self._acknowledge_at_once()
-            return taken
+                    raise TimeoutError("a PDU takes too long") from None
 
     def drain(self) -> bool:
         """Throw away what has arrived; False at the end of the stream."""
@@ -94,9 +124,10 @@ class PromptSocket(AssociationSocket):  # type: ignore[misc]  # pynetdicom is un
             while rest and self.socket is not None:
                 try:
                     rest = rest[self.socket.send(rest) :]
-                except TimeoutError:
+                except BlockingIOError:
                     if time.monotonic() > deadline:
                         raise
+            self._acknowledge_at_once()
         except OSError:
             self.event_queue.put("Evt17")
 
@@ -116,11 +147,16 @@ class PromptSocket(AssociationSocket):  # type: ignore[misc]  # pynetdicom is un
         connection.close()
 
     def _make_prompt(self) -> None:
-        if self.socket is not None:
-            self.socket.settimeout(_READ_TICK_S)
-            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._acknowledge_at_once()
+        if self.socket is None:
+            return
+        # A blocking descriptor with a tick of its own: Python would poll before each call.
+        self.socket.settimeout(None)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TICK)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TICK)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._acknowledge_at_once()
 
     def _acknowledge_at_once(self) -> None:
+        """Let acknowledgements not wait for an answer of ours; Linux forgets it when we send."""
         if self.socket is not None and hasattr(socket, "TCP_QUICKACK"):
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)

@@ -52,7 +52,7 @@ class StoreSession:
         self._incoming: IncomingObject | None = None
         self._receiver: InstanceReceiver | None = None
         self._error: ServiceError | None = None
-        self._size = 0
+        self._size = self._expected = 0
         self.stored = 0
         self.failed = 0
 
@@ -63,7 +63,8 @@ class StoreSession:
 
     def begin(self, incoming: IncomingObject, *, abstract_syntax_uid: str) -> None:
         """Open a receiver for the object that the command set announced."""
-        self._incoming, self._error, self._size = incoming, None, 0
+        self._incoming, self._error = incoming, None
+        self._size = self._expected = 0
 
         def begin() -> None:
             _check(incoming, abstract_syntax_uid)
@@ -71,21 +72,25 @@ class StoreSession:
 
         self._guard(begin)
 
-    def write(self, fragment: bytes) -> bool:
-        """Take the next bytes; False if the object is longer than we take at all."""
-        self._size += len(fragment)
-        if self._size > self._max_object_bytes:
-            self._fail(
-                CapacityError(
-                    f"an object is longer than {self._max_object_bytes} bytes",
-                    remedy="Raise dicom_node.max_object_bytes if such objects are wanted",
-                )
+    def expect(self, size: int) -> bool:
+        """Hear of bytes that come next; False if the object is longer than we take at all."""
+        self._expected += size
+        if self._expected <= self._max_object_bytes:
+            return True
+        self._fail(
+            CapacityError(
+                f"an object is longer than {self._max_object_bytes} bytes",
+                remedy="Raise dicom_node.max_object_bytes if such objects are wanted",
             )
-            return False
+        )
+        return False
+
+    def write(self, piece: bytes | memoryview) -> None:
+        """Take the next bytes; they are lent, not given."""
+        self._size += len(piece)
         receiver = self._receiver
-        if receiver is not None:
-            self._guard(lambda: receiver.write(fragment))
-        return True
+        if receiver is not None and piece:
+            self._guard(lambda: receiver.write(piece))
 
     def finish(self) -> Answer:
         """Return the answer; success only after the sink says that the object is durable."""

@@ -23,7 +23,8 @@ from pynetdicom.fsm import InvalidEventError
 
 from dicom_node import quiet  # noqa: F401 - silences the library before it says anything
 from dicom_node.faults import log_fault
-from dicom_node.fragments import Fragments
+from dicom_node.fragments import Fragments, ProtocolError
+from dicom_node.inflow import Inflow
 from dicom_node.message_stream import MessageStream
 from dicom_node.prompt_socket import readable_descriptors
 
@@ -74,6 +75,7 @@ class WaitingDUL(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is unt
         self.daemon = True
         self._limits = limits
         self._is_working = False
+        self._inflow: Inflow | None = None
         self._waker, self._wakened = socket.socketpair()
         self._waker.setblocking(False)
         self.to_provider_queue = _RingingQueue(self.wake)
@@ -164,6 +166,8 @@ class WaitingDUL(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is unt
             self._is_transport_event()
 
     def _wait(self) -> None:
+        if self._has_unread or not self.to_provider_queue.empty():
+            return
         timeout = LONGEST_WAIT_S
         if self.artim_timer._start_time is not None and self.artim_timer._end_time is None:
             timeout = min(timeout, max(0.01, self.artim_timer.remaining))
@@ -175,12 +179,19 @@ class WaitingDUL(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is unt
 
     def _is_transport_event(self) -> bool:
         if self.state_machine.current_state != "Sta13":
-            return bool(super()._is_transport_event())
+            is_there = self._has_unread or (self.socket is not None and self.socket.ready)
+            if is_there:
+                self._read_pdu_data()
+            return is_there
         # All has been said: whatever still comes is thrown away, until ARTIM expires.
         if self.socket.ready and self._drained():
             return True
         self.socket.close()
         return True
+
+    @property
+    def _has_unread(self) -> bool:
+        return self._inflow is not None and self._inflow.has_unread
 
     def _drained(self) -> bool:
         try:
@@ -189,29 +200,53 @@ class WaitingDUL(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is unt
             return False
 
     def _read_pdu_data(self) -> None:
-        """Read one PDU; called by the state machine's loop when the socket has something."""
+        """Read what there is, PDU by PDU; called when the socket has something."""
+        if self._inflow is None:
+            pdu_timeout_s = self._limits.pdu_timeout_s
+            self._inflow = Inflow(self.socket, self.assoc.dimse, pdu_timeout_s=pdu_timeout_s)
         try:
-            header = self.socket.recv(_HEADER.size)
-            kind, _, length = _HEADER.unpack(header.ljust(_HEADER.size, b"\0"))
-            is_sound = length <= self._limit(kind)
-            body = self.socket.recv(length) if is_sound else bytearray()
+            while self._read_pdu(self._inflow) and self._inflow.has_unread:
+                self.assoc.between_pdus()
+                if not self.to_provider_queue.empty():
+                    break
         except OSError:
             self.event_queue.put("Evt17")
-            return
-        if len(header) < _HEADER.size or (len(body) < length and is_sound):
-            self.event_queue.put("Evt17")
-        elif not is_sound:
-            self._refuse_pdu()
-        else:
-            self._take_pdu(kind, header, body)
+        except ProtocolError:
+            self.event_queue.put("Evt19")
+        except Exception as error:  # noqa: BLE001 - the boundary of the SCP
+            log_fault("message failed", self.assoc.association_id, error)
+            self.event_queue.put("Evt19")
+        finally:
+            self._is_working = False
 
-    def _take_pdu(self, kind: int, header: bytearray, body: bytearray) -> None:
+    def _read_pdu(self, inflow: Inflow) -> bool:
+        """Read one PDU; False if the state machine must act before the next."""
+        kind, length = inflow.header()
+        if length > self._limit(kind):
+            self._refuse_pdu()
+            return False
+        if kind != P_DATA_TF or not self._is_served:
+            self._take_pdu(kind, length, inflow.body(length))
+            return False
+        # What the state machine would do in state 6 (DT-2), without a queue and a PDU object.
+        self._is_working = True
+        inflow.values(length)
+        self._is_working = False
+        self._idle_timer.restart()
+        return True
+
+    @property
+    def _is_served(self) -> bool:
+        """Whether a peer's messages go straight to our services."""
+        return self.state_machine.current_state == "Sta6" and self.assoc.dimse.services is not None
+
+    def _take_pdu(self, kind: int, length: int, body: bytearray) -> None:
         if kind == P_DATA_TF:
             self._recv_pdu.put(Fragments(body))
             self.event_queue.put("Evt10")
             return
         try:
-            pdu, event = self._decode_pdu(header + body)
+            pdu, event = self._decode_pdu(bytearray(_HEADER.pack(kind, 0, length)) + body)
         except Exception:  # noqa: BLE001 - any of a dozen types, for any malformed PDU
             self._refuse_pdu()
             return

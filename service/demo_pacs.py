@@ -21,7 +21,7 @@ class _Receiver:
     incoming: IncomingObject
     content: bytearray = field(default_factory=bytearray)
 
-    def write(self, fragment: bytes) -> None:
+    def write(self, fragment: bytes | memoryview) -> None:
         """Take the next bytes."""
         self.content += fragment
 

@@ -26,7 +26,7 @@ class MemoryReceiver:
     incoming: IncomingObject
     data: bytearray = field(default_factory=bytearray)
 
-    def write(self, fragment: bytes) -> None:
+    def write(self, fragment: bytes | memoryview) -> None:
         self.sink.fragments.append(len(fragment))
         self.sink.fail("write", self.incoming)
         if self.sink.keeps:

@@ -66,6 +66,10 @@ def test_an_object_of_another_class_than_its_context_is_refused_and_the_next_is_
         pytest.param(pdu(4, pdv(1, 1, bytes(20_000))), id="command without an end"),
         pytest.param(b"\x04\x00\xff\xff\xff\xff", id="PDU of 4 GiB"),
         pytest.param(b"\x04\x00\x00\x02\x00\x01", id="PDU one byte over the negotiated limit"),
+        pytest.param(
+            pdu(4, pdv(1, 3, store_rq(CT, "1.2.3"))) + pdu(4, pdv(3, 2, b"abc")),
+            id="data in another context than the command",
+        ),
         pytest.param(b"GET / HTTP/1.1\r\n\r\n", id="HTTP"),
         pytest.param(
             pdu(4, pdv(1, 3, store_rq(CT, "1.2.3"))) + pdu(4, pdv(1, 3, store_rq(CT, "1.2.4"))),

@@ -48,8 +48,8 @@ def test_after_an_error_nothing_more_is_written() -> None:
     sink.failures[1, "write"] = MalformedInstanceError("not a data set")
     store = session(sink)
     store.begin(OBJECT, abstract_syntax_uid=CT)
-    assert store.write(b"a")
-    assert store.write(b"b")
+    store.write(b"a")
+    store.write(b"b")
     assert store.finish().status == 0xC000
     assert sink.fragments == [1]
 
@@ -95,8 +95,9 @@ def test_an_object_that_is_too_long_is_given_up() -> None:
     sink, observer = MemorySink(), RecordingObserver()
     store = session(sink, observer)
     store.begin(OBJECT, abstract_syntax_uid=CT)
-    assert store.write(bytes(100))
-    assert not store.write(b"x")
+    assert store.expect(100)
+    store.write(bytes(100))
+    assert not store.expect(1)
     store.abandon()
     assert sink.discarded == [OBJECT]
     assert isinstance(observer.events[0][1], CapacityError)

@@ -60,7 +60,7 @@ class Arriving:
     uid: str
     content: bytearray = field(default_factory=bytearray)
 
-    def write(self, fragment: bytes) -> None:
+    def write(self, fragment: bytes | memoryview) -> None:
         self.content += fragment
 
     def commit(self) -> None:
