@@ -13,6 +13,7 @@ from archive.blobs import BlobStore, BlobWriter
 from archive.callers import Callers
 from archive.catalogue import Catalogue
 from archive.configurations import Configurations
+from archive.custody import Custody
 from archive.database import Database, Transaction, make_database_file, sqlite_url
 from archive.deliveries import Deliveries
 from archive.disk import Disk
@@ -24,6 +25,7 @@ from archive.leases import Leases
 from archive.outbox import Outbox
 from archive.results import Results
 from archive.revisions import Revisions
+from archive.rows import RowMaker
 from archive.schema import migrate
 from archive.settings import ArchiveSettings
 from archive.studies import Studies
@@ -51,6 +53,8 @@ class Archive:
     keystore: Keystore
     blobs: BlobStore
     index: IdentityIndex
+    rows: RowMaker
+    custody: Custody
     studies: Studies
     catalogue: Catalogue
     revisions: Revisions
@@ -141,12 +145,15 @@ def open_archive(
     blobs = BlobStore(folder / OBJECTS_FOLDER, disk=disk)
     vault = Vault(keystore)
     revisions = Revisions()
+    rows = RowMaker(index, vault)
     return Archive(
         database=database,
         keystore=keystore,
         blobs=blobs,
         index=index,
-        studies=Studies(index, vault, revisions),
+        rows=rows,
+        custody=Custody(database),
+        studies=Studies(index, rows, revisions),
         catalogue=Catalogue(index, vault, revisions),
         revisions=revisions,
         arrivals=Arrivals(),

@@ -2,20 +2,23 @@
 
 On SQLite a writer takes the write lock when it begins (`BEGIN IMMEDIATE`), so that it never finds
 halfway that somebody else was faster; writers of one process queue before that on a lock of their
-own, which is fairer than SQLite's polling. A commit returns after its fsync, on both.
+own, and processes in a door (`turn`), which is fairer than SQLite's polling. A commit returns after
+its fsync, on both.
 """
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from sqlalchemy import (
     Connection,
     CursorResult,
+    Dialect,
     Engine,
     Executable,
     Table,
@@ -35,6 +38,8 @@ from archive.errors import (
     DatabaseFullError,
     DatabaseUnavailableError,
 )
+from archive.prepared import Prepared, Values
+from archive.turn import Door
 from core.errors import ServiceError
 
 _POOL_SIZE, _POOL_OVERFLOW = 8, 24
@@ -106,11 +111,42 @@ class Transaction:
 
         On SQLite there is only ever one writer.
         """
+        self.lock_all([name])
+
+    def lock_all(self, names: Iterable[str]) -> None:
+        """Lock several names in the one order that everybody keeps to who locks more than one."""
         if not self.is_sqlite:
-            number = int.from_bytes(
-                blake2b(name.encode(), digest_size=8).digest(), "big", signed=True
-            )
-            self.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+            for number in sorted({_lock_number(name) for name in names}):
+                self.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+
+
+class Batch:
+    """One transaction at the level of the driver, for statements that are run for every object."""
+
+    def __init__(self, dialect: Dialect, cursor: Any) -> None:  # noqa: ANN401 - of any driver
+        self._dialect = dialect
+        self._cursor = cursor
+        self.may_be_committed = False
+        """Whether the commit has begun: if it fails, nobody can say whether it happened."""
+
+    def rows(self, statement: Prepared, values: Values) -> list[tuple[Any, ...]]:
+        """Run one statement; return its rows."""
+        self._cursor.execute(*statement.bind(self._dialect, values))
+        return list(self._cursor.fetchall())
+
+    def run(self, statement: Prepared, rows: Sequence[Values]) -> None:
+        """Run one statement for each of `rows`."""
+        if len(rows) == 1:
+            self._cursor.execute(*statement.bind(self._dialect, rows[0]))
+        elif rows:
+            self._cursor.executemany(*statement.bind_all(self._dialect, rows))
+
+    def lock(self, names: Iterable[str]) -> None:
+        """Lock names as `Transaction.lock` does, in the one order that all groups keep to."""
+        if self._dialect.name != "sqlite":
+            numbers = sorted({_lock_number(name) for name in names})
+            statement = "SELECT pg_advisory_xact_lock(%s)"
+            self._cursor.executemany(statement, [(number,) for number in numbers])
 
 
 class Database:
@@ -118,7 +154,8 @@ class Database:
 
     def __init__(self, url: str, *, busy_timeout_s: float) -> None:
         self._busy_timeout_s = busy_timeout_s
-        self._engine = _engine(url, busy_timeout_s)
+        self._door = _door(url, busy_timeout_s)
+        self._engine = _engine(url, busy_timeout_s, self._door)
         self.is_sqlite = self._engine.dialect.name == "sqlite"
         self._writer = threading.Lock()
         self._writing_thread: int | None = None
@@ -140,6 +177,39 @@ class Database:
                 yield Transaction(connection)
 
     @contextmanager
+    def batch(self) -> Iterator[Batch]:
+        """Write as `transaction` does, with prepared statements only.
+
+        Raises
+        ------
+        As `transaction`. What no database should say (a broken constraint, a missing table) is
+        raised as the driver's own error: a defect of ours, and it looks like one.
+        """
+        with self._turn(), _translated(), self._driver_connection() as connection:
+            batch = Batch(self._engine.dialect, connection.cursor())
+            try:
+                if self._door is not None:
+                    self._door.begin(connection)
+                yield batch
+                batch.may_be_committed = True
+                connection.commit()
+            except BaseException:
+                connection.rollback()
+                raise
+
+    @contextmanager
+    def _driver_connection(self) -> Iterator[Any]:
+        errors = self._engine.dialect.loaded_dbapi.Error
+        pooled = self._engine.raw_connection()
+        try:
+            yield pooled.driver_connection
+        except errors as error:
+            pooled.invalidate()
+            raise _error(_leaf(error), _name(error)) from None
+        finally:
+            pooled.close()
+
+    @contextmanager
     def snapshot(self) -> Iterator[Transaction]:
         """Read: every statement of the body sees the same moment."""
         with _translated(), self._engine.connect() as connection:
@@ -155,6 +225,8 @@ class Database:
     def close(self) -> None:
         """Close every connection of this process."""
         self._engine.dispose()
+        if self._door is not None:
+            self._door.close()
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -192,14 +264,25 @@ def make_database_file(path: Path, disk: Disk) -> None:
     assert path.stat().st_mode & 0o777 == FILE_MODE
 
 
-def _engine(url: str, busy_timeout_s: float) -> Engine:
+def _lock_number(name: str) -> int:
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big", signed=True)
+
+
+def _door(url: str, busy_timeout_s: float) -> Door | None:
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return None
+    return Door(str(parsed.database), timeout_s=busy_timeout_s)
+
+
+def _engine(url: str, busy_timeout_s: float, door: Door | None) -> Engine:
     parsed = make_url(url)
     pool = {"pool_size": _POOL_SIZE, "max_overflow": _POOL_OVERFLOW, "pool_timeout": busy_timeout_s}
-    if parsed.get_backend_name() == "sqlite":
+    if door is not None:
         arguments = {"timeout": busy_timeout_s}
         engine = create_engine(parsed, hide_parameters=True, connect_args=arguments, **pool)
         event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
+        event.listen(engine, "begin", partial(_begin_sqlite, door))
         return engine
     milliseconds = int(busy_timeout_s * 1000)
     options = f"-c synchronous_commit=on -c lock_timeout={milliseconds}"
@@ -219,8 +302,15 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.info.get("begin", "BEGIN IMMEDIATE"))
+def _begin_sqlite(door: Door, connection: Connection) -> None:
+    driver = cast("sqlite3.Connection", connection.connection.driver_connection)
+    try:
+        if connection.info.get("begin") == "BEGIN":
+            driver.execute("BEGIN")
+        else:
+            door.begin(driver)
+    except sqlite3.Error as error:
+        raise _error(_leaf(error), _name(error)) from None
 
 
 @contextmanager
@@ -234,7 +324,8 @@ def _translated() -> Iterator[None]:
         raise _error(_leaf(error), _name(error)) from None
 
 
-def _leaf(error: DBAPIError) -> type[ServiceError]:
+def _leaf(error: Exception) -> type[ServiceError]:
+    """Return our name of an error of SQLAlchemy or of a driver; raise it again if it is a bug."""
     name = _name(error)
     if name.startswith("SQLITE_"):
         base = "_".join(name.split("_")[:2])
@@ -246,9 +337,9 @@ def _leaf(error: DBAPIError) -> type[ServiceError]:
     return _SQLSTATES.get(name[:2], DatabaseUnavailableError)
 
 
-def _name(error: DBAPIError) -> str:
+def _name(error: Exception) -> str:
     """Return SQLite's name of the error, or the SQLSTATE; empty for a lost connection."""
-    driver = error.orig
+    driver = error.orig if isinstance(error, DBAPIError) else error
     return str(getattr(driver, "sqlite_errorname", None) or getattr(driver, "sqlstate", None) or "")
 
 

@@ -103,23 +103,7 @@ class Revisions:
             return RevisionKey(study_key, newest.number), False
         number = 1 if newest is None else newest.number + 1
         held = None if newest is None else newest.hold_reason
-        tx.execute(
-            table.insert(),
-            {
-                "study_key": study_key,
-                "number": number,
-                "state": RevisionState.OPEN.value,
-                "hold_reason": held if held in _KEPT_HOLDS else None,
-                "reason": "",
-                "rule": "",
-                "number_of_instances": 1,
-                "attempt": 0,
-                "opened_at": at,
-                "last_instance_at": at,
-                "closed_at": None,
-                "updated_at": at,
-            },
-        )
+        tx.execute(table.insert(), opened_columns(study_key, number, held, at))
         return RevisionKey(study_key, number), True
 
     def get(self, tx: Transaction, key: RevisionKey) -> RevisionRecord:
@@ -358,6 +342,29 @@ class Revisions:
             .where(table.c.study_key == key.study_key, table.c.number == key.number)
             .values(values)
         )
+
+
+def opened_columns(
+    study_key: StudyKey, number: int, held: str | None, at: datetime
+) -> dict[str, object]:
+    """Return the row of a revision that begins with one instance.
+
+    `held` is why the revision before it was held; a reason that lies in the instances stays.
+    """
+    return {
+        "study_key": study_key,
+        "number": number,
+        "state": RevisionState.OPEN.value,
+        "hold_reason": held if held in _KEPT_HOLDS else None,
+        "reason": "",
+        "rule": "",
+        "number_of_instances": 1,
+        "attempt": 0,
+        "opened_at": at,
+        "last_instance_at": at,
+        "closed_at": None,
+        "updated_at": at,
+    }
 
 
 def _is_lighter(new: HoldReason, old: HoldReason | None) -> bool:

@@ -5,22 +5,12 @@ import re
 from sqlalchemy import bindparam, select, update
 
 from archive.database import Transaction
-from archive.entries import Added, KnownInstance, NewInstance, SealedSeries, SealedStudy, Standing
+from archive.entries import Added, KnownInstance, NewInstance, Standing
 from archive.index import IdentityIndex
 from archive.revisions import Revisions
+from archive.rows import NewRows, RowMaker
 from archive.tables import instance, patient, series, study
-from archive.vault import Vault
-from core.model import (
-    Instance,
-    InstanceKey,
-    PatientIdentity,
-    PatientKey,
-    RevisionKey,
-    SeriesKey,
-    StudyIdentity,
-    StudyKey,
-)
-from core.uids import keyed_digest
+from core.model import Instance, InstanceKey, PatientKey, RevisionKey, StudyKey
 
 _CODE_STRING = re.compile(r"[A-Z0-9 _]{0,16}")
 
@@ -38,15 +28,15 @@ _INSTANCE_REVISION = select(instance.c.revision).where(instance.c.instance_key =
 class Studies:
     """Gives everything that comes in its rows."""
 
-    def __init__(self, index: IdentityIndex, vault: Vault, revisions: Revisions) -> None:
+    def __init__(self, index: IdentityIndex, rows: RowMaker, revisions: Revisions) -> None:
         self._index = index
-        self._vault = vault
+        self._rows = rows
         self._revisions = revisions
 
     def lock(self, tx: Transaction, about: Instance) -> None:
         """Let nobody else add to this study, or under this UID, before the transaction ends."""
-        tx.lock(self._index.study_key(about.identity.study_instance_uid))
-        tx.lock(self._index.sop_digest(about.sop_instance_uid).hex())
+        study_key = self._index.study_key(about.identity.study_instance_uid)
+        tx.lock_all(locked_names(study_key, self._index.sop_digest(about.sop_instance_uid)))
 
     def known(self, tx: Transaction, sop_instance_uid: str) -> tuple[KnownInstance, ...]:
         """Return everything we have under a SOP Instance UID, oldest first."""
@@ -72,34 +62,23 @@ class Studies:
 
         To add the same content again changes nothing.
         """
-        identity = new.instance.identity
-        study_key = self._index.study_key(identity.study_instance_uid)
-        instance_key = self._index.instance_key(new.instance.sop_instance_uid, new.content_digest)
-        tx.lock(study_key)
-        digest = self._identity_digest(study_key, identity, new.issuer)
-        row = tx.execute(_STUDY, {"key": study_key}).first()
-        differs = row is not None and row.identity_digest != digest
-        present = tx.execute(_INSTANCE_REVISION, {"key": instance_key}).scalar()
+        rows = self._rows.make(new)
+        tx.lock(rows.study_key)
+        row = tx.execute(_STUDY, {"key": rows.study_key}).first()
+        differs = row is not None and row.identity_digest != rows.identity_digest
+        present = tx.execute(_INSTANCE_REVISION, {"key": rows.instance_key}).scalar()
         if present is not None:
-            return Added(RevisionKey(study_key, present), opened_revision=False, differs=differs)
+            return Added(
+                RevisionKey(rows.study_key, present), opened_revision=False, differs=differs
+            )
         if row is None:
-            self._add_study(tx, study_key, new)
-        series_key = self._add_series(tx, study_key, new)
-        key, opened = self._revisions.take_in(tx, study_key, new.received_at)
-        tx.execute(
-            instance.insert(),
-            {
-                "instance_key": instance_key,
-                "study_key": study_key,
-                "series_key": series_key,
-                "revision": key.number,
-                "standing": standing.value,
-                "sop_digest": self._index.sop_digest(new.instance.sop_instance_uid),
-                "identity_digest": digest,
-                **_plain_columns(new),
-                "sealed": self._vault.seal(study_key, f"instance {instance_key}", new.instance),
-            },
-        )
+            tx.execute(
+                study.insert(), {**study_columns(rows), "patient_key": _add_patient(tx, rows)}
+            )
+        if tx.execute(_SERIES, {"key": rows.series_key}).first() is None:
+            tx.execute(series.insert(), series_columns(rows))
+        key, opened = self._revisions.take_in(tx, rows.study_key, new.received_at)
+        tx.execute(instance.insert(), instance_columns(rows, key.number, standing))
         return Added(key, opened, differs)
 
     def supersede(self, tx: Transaction, instance_key: InstanceKey) -> None:
@@ -131,7 +110,8 @@ class Studies:
             )
             .distinct()
         ).scalars()
-        corrected = self._identity_digest(study_key, new.instance.identity, new.issuer)
+        rows = self._rows.make(new)
+        corrected = rows.identity_digest
         stored = tx.execute(_STUDY, {"key": study_key}).scalar()
         if set(digests) != {corrected} or stored == corrected:
             return False
@@ -139,83 +119,65 @@ class Studies:
             update(study)
             .where(study.c.study_key == study_key)
             .values(
-                patient_key=self._add_patient(tx, new),
+                patient_key=_add_patient(tx, rows),
                 identity_digest=corrected,
                 identity_version=study.c.identity_version + 1,
-                sealed=self._sealed_study(study_key, new),
+                sealed=rows.sealed_study(),
             )
         )
         return True
 
-    def _add_study(self, tx: Transaction, study_key: StudyKey, new: NewInstance) -> None:
-        tx.execute(
-            study.insert(),
-            {
-                "study_key": study_key,
-                "patient_key": self._add_patient(tx, new),
-                "identity_digest": self._identity_digest(
-                    study_key, new.instance.identity, new.issuer
-                ),
-                "identity_version": 1,
-                "peer_name": new.peer.name,
-                "received_at": new.received_at,
-                "sealed": self._sealed_study(study_key, new),
-            },
-        )
 
-    def _add_patient(self, tx: Transaction, new: NewInstance) -> PatientKey:
-        identity = new.instance.identity
-        patient_key = self._index.patient_key(
-            identity.patient, issuer=new.issuer, study_instance_uid=identity.study_instance_uid
-        )
-        tx.execute(
-            tx.insert(patient)
-            .values(
-                patient_key=patient_key,
-                key_version=new.key_version,
-                first_seen_at=new.received_at,
-            )
-            .on_conflict_do_nothing()
-        )
-        return patient_key
-
-    def _add_series(self, tx: Transaction, study_key: StudyKey, new: NewInstance) -> SeriesKey:
-        about = new.instance
-        series_key = self._index.series_key(
-            about.identity.study_instance_uid, about.series_instance_uid
-        )
-        if tx.execute(_SERIES, {"key": series_key}).first() is not None:
-            return series_key
-        record = SealedSeries(
-            about.series_instance_uid,
-            about.series_number,
-            about.series_description,
-            about.body_part_examined,
-        )
-        tx.execute(
-            series.insert(),
-            {
-                "series_key": series_key,
-                "study_key": study_key,
-                "modality": plain_modality(about.modality),
-                "received_at": new.received_at,
-                "sealed": self._vault.seal(study_key, f"series {series_key}", record),
-            },
-        )
-        return series_key
-
-    def _sealed_study(self, study_key: StudyKey, new: NewInstance) -> bytes:
-        record = SealedStudy(new.instance.identity, new.issuer)
-        return self._vault.seal(study_key, f"study {study_key}", record)
-
-    def _identity_digest(self, study_key: StudyKey, identity: StudyIdentity, issuer: str) -> bytes:
-        """Return what is equal for equal identities, and unreadable once the study is forgotten."""
-        key = self._vault.keystore.obtain(study_key).identities
-        return keyed_digest(key, *_compared(identity, issuer))
+def locked_names(study_key: StudyKey, sop_digest: bytes) -> tuple[str, str]:
+    """Return what whoever adds an instance must lock."""
+    return study_key, sop_digest.hex()
 
 
-def _plain_columns(new: NewInstance) -> dict[str, object]:
+def study_columns(rows: NewRows) -> dict[str, object]:
+    """Return the row of a study that begins with this instance."""
+    new = rows.new
     return {
+        "study_key": rows.study_key,
+        "patient_key": rows.patient_key,
+        "identity_digest": rows.identity_digest,
+        "identity_version": 1,
+        "peer_name": new.peer.name,
+        "received_at": new.received_at,
+        "sealed": rows.sealed_study(),
+    }
+
+
+def series_columns(rows: NewRows) -> dict[str, object]:
+    """Return the row of a series that begins with this instance."""
+    return {
+        "series_key": rows.series_key,
+        "study_key": rows.study_key,
+        "modality": plain_modality(rows.new.instance.modality),
+        "received_at": rows.new.received_at,
+        "sealed": rows.sealed_series(),
+    }
+
+
+def patient_columns(rows: NewRows) -> dict[str, object]:
+    """Return the row of a patient who is first seen now."""
+    return {
+        "patient_key": rows.patient_key,
+        "key_version": rows.new.key_version,
+        "first_seen_at": rows.new.received_at,
+    }
+
+
+def instance_columns(rows: NewRows, revision: int, standing: Standing) -> dict[str, object]:
+    """Return the row of the instance."""
+    new = rows.new
+    return {
+        "instance_key": rows.instance_key,
+        "study_key": rows.study_key,
+        "series_key": rows.series_key,
+        "revision": revision,
+        "standing": standing.value,
+        "sop_digest": rows.sop_digest,
+        "identity_digest": rows.identity_digest,
         "content_digest": new.content_digest,
         "sop_class_uid": new.instance.sop_class_uid,
         "transfer_syntax_uid": new.instance.transfer_syntax_uid,
@@ -224,7 +186,13 @@ def _plain_columns(new: NewInstance) -> dict[str, object]:
         "peer_name": new.peer.name,
         "association_id": new.association_id,
         "received_at": new.received_at,
+        "sealed": rows.sealed,
     }
+
+
+def _add_patient(tx: Transaction, rows: NewRows) -> PatientKey:
+    tx.execute(tx.insert(patient).values(patient_columns(rows)).on_conflict_do_nothing())
+    return rows.patient_key
 
 
 def plain_modality(modality: str) -> str:
@@ -233,25 +201,3 @@ def plain_modality(modality: str) -> str:
     A sender could write anything there, a name included. Source: PS3.5 6.2, CS.
     """
     return modality if _CODE_STRING.fullmatch(modality) else ""
-
-
-def _compared(identity: StudyIdentity, issuer: str) -> tuple[str, ...]:
-    """Return that in which the instances of one study must agree."""
-    who: PatientIdentity = identity.patient
-    return (
-        who.patient_id,
-        issuer,
-        _person_name(who.patient_name),
-        who.patient_birth_date,
-        who.patient_sex,
-        identity.accession_number,
-    )
-
-
-def _person_name(name: str) -> str:
-    """Return a name without what may be left out at the end of it. Source: PS3.5 6.2.1.1."""
-    groups = [
-        "^".join(component.strip() for component in group.split("^")).rstrip("^")
-        for group in name.split("=")
-    ]
-    return "=".join(groups).rstrip("=")

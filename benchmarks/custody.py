@@ -114,7 +114,7 @@ def measured(intake: Intake, side: int, senders: int, objects: int) -> Figures:
     work = [Study(side).objects(objects // senders) for _ in range(senders)]
     walls: list[float] = []
     threads = [
-        threading.Thread(target=lambda some=some: walls.extend(_store(intake, some)))  # type: ignore[misc]
+        threading.Thread(target=lambda some=some: walls.extend(_store(intake, some)))
         for some in work
     ]
     started, processor = time.perf_counter(), time.process_time()

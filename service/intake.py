@@ -14,11 +14,14 @@ from dataclasses import dataclass, field
 
 from archive.archive import Archive
 from archive.blobs import BlobWriter
+from archive.custody import Outcome
+from archive.custody_plan import Entry
 from archive.database import Transaction
 from archive.entries import NewInstance
 from core.clock import Clock
 from core.dataset_stream import DataSetScanner
 from core.errors import MalformedInstanceError, MismatchedInstanceError, UnavailableError
+from core.instance_reader import InstanceReader
 from core.limits import DataSetLimits
 from core.model import Instance, StudyKey
 from core.part10 import file_head
@@ -48,6 +51,7 @@ class Intake:
     """Recorded with patients who are first seen now."""
     limits: DataSetLimits = field(default_factory=DataSetLimits)
     """An object that would cost its readers more is refused."""
+    reader: InstanceReader = field(default_factory=InstanceReader, init=False, compare=False)
 
     def begin(self, origin: AssociationOrigin, incoming: IncomingObject) -> "Reception":
         """Open a receiver for one object.
@@ -79,7 +83,7 @@ class Reception:
         self._is_durable = False
         self._may_be_committed = False
 
-    def write(self, fragment: bytes) -> None:
+    def write(self, fragment: bytes | memoryview) -> None:
         """Take the next bytes of the encoded data set.
 
         Raises
@@ -146,7 +150,7 @@ class Reception:
             )
 
     def _parse(self) -> Instance:
-        instance = Instance.parse(
+        instance = self._intake.reader.read(
             self._scanner.finish(), transfer_syntax_uid=self._incoming.transfer_syntax_uid
         )
         if instance.sop_class_uid != self._incoming.sop_class_uid:
@@ -162,7 +166,20 @@ class Reception:
         return instance
 
     def _enter(self, new: NewInstance) -> Verdict:
-        receptionist = Receptionist(self._intake.archive, self._intake.trail, new)
+        archive, trail = self._intake.archive, self._intake.trail
+        rows = archive.rows.make(new)
+        event_id = trail.custody_id(rows.instance_key, new.received_at)
+        record = trail.custody(new.peer, new.instance, event_id=event_id)
+        result = archive.custody.enter(Entry(rows, record.event_id, record.sealed))
+        self._may_be_committed = result.outcome in {Outcome.ENTERED, Outcome.UNKNOWN}
+        if result.error is not None:
+            raise result.error
+        if result.outcome is Outcome.ENTERED:
+            return Verdict.NEW
+        return self._enter_alone(Receptionist(archive, trail, new, record))
+
+    def _enter_alone(self, receptionist: Receptionist) -> Verdict:
+        """Enter what is not the usual case, or what broke its group."""
         while True:
             with self._intake.archive.transaction() as tx:
                 verdict = self._decide(tx, receptionist)

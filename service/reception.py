@@ -79,14 +79,14 @@ class _Judgement:
 class Receptionist:
     """Enters one durable object in the archive."""
 
-    def __init__(self, archive: Archive, trail: AuditTrail, new: NewInstance) -> None:
+    def __init__(
+        self, archive: Archive, trail: AuditTrail, new: NewInstance, custody: SealedEvent
+    ) -> None:
         self._archive = archive
         self._trail = trail
         self._new = new
-        instance_key = archive.index.instance_key(new.instance.sop_instance_uid, new.content_digest)
-        self._custody = trail.custody(
-            new.peer, new.instance, event_id=trail.custody_id(instance_key, new.received_at)
-        )
+        self._custody = custody
+        """The audit record of the row that it may be given."""
         self._study_key = archive.index.study_key(new.instance.identity.study_instance_uid)
         self._sameness: dict[InstanceKey, Sameness | None] = {}
         self._to_compare: list[KnownInstance] = []

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from archive.archive import Archive
 from archive.entries import Standing, StudyFilter
 from archive.errors import UnknownInstanceError, UnknownStudyError
-from archive.studies import _person_name, plain_modality
+from archive.rows import person_name
+from archive.studies import plain_modality
 from core.errors import ForgottenError, SealError
 from core.model import InstanceKey, RevisionKey, StudyKey
 from core.states import RevisionState
@@ -99,7 +100,7 @@ def test_empty_components_at_the_end_of_a_name_say_nothing(archive: Archive) -> 
 
 @given(name=st.text(alphabet="AB^= ", max_size=12))
 def test_the_plain_form_of_a_name_is_its_own_plain_form(name: str) -> None:
-    assert _person_name(_person_name(name)) == _person_name(name)
+    assert person_name(person_name(name)) == person_name(name)
 
 
 def test_an_identity_is_taken_over_once_all_that_count_agree(archive: Archive) -> None:

@@ -92,11 +92,16 @@ class FailingDisk(Disk):
                 raise OSError(self.code, "as the test wants it")
 
 
-def make_archive(base: Path, *, disk: Disk | None = None, index_key: bytes = b"i" * 32) -> Archive:
+def make_archive(
+    base: Path,
+    *,
+    disk: Disk | None = None,
+    index_key: bytes = b"i" * 32,
+    busy_timeout_s: float = 20,
+) -> Archive:
     """Open an archive in `base`, on the database that the tests are run against."""
-    return open_archive(
-        archive_settings(base), base, index_key=index_key, wrapper=PlainWrapper(), disk=disk
-    )
+    settings = archive_settings(base).model_copy(update={"busy_timeout_s": busy_timeout_s})
+    return open_archive(settings, base, index_key=index_key, wrapper=PlainWrapper(), disk=disk)
 
 
 def archive_settings(base: Path) -> ArchiveSettings:

@@ -1,0 +1,87 @@
+"""Whose turn it is to write to an SQLite database that several processes write to.
+
+SQLite lets a writer poll for the write lock, less and less often, and whoever just let go of it is
+the first to take it again: a process that writes all the time would starve the others. So a writer
+first stands in the door, an advisory lock that only one process holds; whoever is in the door is
+the next to write. Nothing but fairness depends on it: the lock that counts is SQLite's own.
+"""
+
+import fcntl
+import os
+import random
+import sqlite3
+import time
+from pathlib import Path
+
+from archive.disk import FILE_MODE, translated
+
+SUFFIX = "-door"
+_SHORTEST_S, _LONGEST_S = 0.0002, 0.0008
+
+
+class Door:
+    """The door of one database, as one process sees it; used by one thread at a time."""
+
+    def __init__(self, database: str, *, timeout_s: float) -> None:
+        self._path = Path(database + SUFFIX)
+        self._timeout_s = timeout_s
+        self._descriptor: int | None = None
+
+    def begin(self, connection: sqlite3.Connection) -> None:
+        """Begin to write.
+
+        Raises
+        ------
+        sqlite3.OperationalError
+            SQLITE_BUSY, if others write for longer than we wait.
+        """
+        deadline = time.monotonic() + self._timeout_s
+        door = self._opened()
+        while not _enter(door) and time.monotonic() < deadline:
+            _wait()
+        try:
+            connection.execute("PRAGMA busy_timeout=0")  # we wait, not SQLite
+            try:
+                _begin(connection, deadline)
+            finally:
+                connection.execute(f"PRAGMA busy_timeout={int(self._timeout_s * 1000)}")
+        finally:
+            fcntl.flock(door, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Let go of the door."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def _opened(self) -> int:
+        if self._descriptor is None:
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+            with translated("opening the door of the database"):
+                self._descriptor = os.open(self._path, flags, FILE_MODE)
+        return self._descriptor
+
+
+def _enter(door: int) -> bool:
+    try:
+        fcntl.flock(door, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _begin(connection: sqlite3.Connection, deadline: float) -> None:
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+        else:
+            return
+        _wait()
+
+
+def _wait() -> None:
+    # Not in step with others that wait.
+    time.sleep(random.uniform(_SHORTEST_S, _LONGEST_S))  # noqa: S311 - no secret
