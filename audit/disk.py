@@ -18,6 +18,15 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder for the service alone, and every missing one above it, durably."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    sync(folder.parent)
+
+
 @contextmanager
 def reading(folder: Path) -> Iterator[None]:
     """Turn what the system says against reading into an error of ours."""

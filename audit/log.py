@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from audit.checkpoint import Checkpoint
-from audit.disk import sync, writing
+from audit.disk import make_folder, sync, writing
 from audit.errors import LogBusyError, LogUnwritableError
 from audit.id_index import IdIndex
 from audit.records import SealedRecord
@@ -56,7 +56,7 @@ class AuditLog:
         self._folder = folder
         self._failed = False
         with writing("folder"):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(folder)
             self._lock = _locked(folder)
         try:
             with writing("newest segment"):

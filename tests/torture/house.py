@@ -81,7 +81,7 @@ def outcome(pushed: Sequence[Sender]) -> tuple[list[SentObject], list[SentObject
 
 
 def send_again(service: Service, pushed: Sequence[Sender]) -> None:
-    """Send what was not answered, and with it something that was, until all of it is, as they do."""
+    """Send what was not answered, and with it something that was, until all of it is."""
     deadline = time.monotonic() + ANSWERED_WITHIN_S
     for sender in pushed:
         left = sender.unanswered + sender.acknowledged[-1:]

@@ -1,7 +1,6 @@
 """The library below a process, its recording, and the disk that forgets."""
 
 import errno
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import pytest
 
 from tests.torture.disk import Disk, Mercy
 from tests.torture.preload import Action, Kind, Preload, Rule, preload
+from tests.torture.program import after_power_loss, run
 from tests.torture.trace import Phase, acknowledged, read_trace
 
 pytestmark = pytest.mark.external("gcc")
@@ -46,29 +46,6 @@ def below(tmp_path: Path) -> Iterator[Preload]:
     (tmp_path / "kept").mkdir()
     with preload(tmp_path / "kept", tmp_path / "shim", traced=True) as made:
         yield made
-
-
-def run(below: Preload, program: str, name: str = "x") -> "subprocess.CompletedProcess[str]":
-    """Run a program under the library, as role `saver`."""
-    variables = {"LD_PRELOAD": str(below.library), "TORTURE_ROLE": "saver"}
-    return subprocess.run(
-        [sys.executable, "-c", program, str(below.root), name],
-        env={**os.environ, **below.environment(), **variables},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-def after_power_loss(
-    before: Disk, below: Preload, folder: Path, lied_about: tuple[str, ...] = ()
-) -> Path:
-    """Return the folder as a power cut at the end of the recording leaves it."""
-    assert below.trace is not None
-    before.replay(read_trace(below.trace), lied_about=lied_about)
-    before.cut(folder, mercy=Mercy.NOTHING, random=Random(1))
-    return folder
 
 
 def test_every_change_and_every_sync_is_recorded_in_its_order(below: Preload) -> None:
