@@ -242,9 +242,14 @@ def _prepared(destination: Destination, contexts: Sequence[tuple[str, str]]) -> 
     entity = local_entity(destination.calling_ae_title)
     entity.dimse_timeout = destination.timeout_s
     remote = _resolved(destination)
+    call = _secure_call(destination)
     association = WaitingAssociation(entity, "requestor", limits, uuid.uuid4().hex[:16])
     local = AddressInformation("0.0.0.0" if remote.is_ipv4 else "::", 0)  # noqa: S104 - any port
-    association.set_socket(_socket(association, destination, local))
+    if call is None:
+        connection = PromptSocket(association, limits.pdu_timeout_s, address=local)
+    else:
+        connection = SecureSocket(association, limits.pdu_timeout_s, address=local, call=call)
+    association.set_socket(connection)
     association.acceptor.ae_title = destination.called_ae_title
     association.acceptor.address_info = remote
     association.requestor.ae_title = destination.calling_ae_title
@@ -258,20 +263,17 @@ def _prepared(destination: Destination, contexts: Sequence[tuple[str, str]]) -> 
     return association
 
 
-def _socket(
-    association: WaitingAssociation, destination: Destination, local: AddressInformation
-) -> PromptSocket:
+def _secure_call(destination: Destination) -> SecureCall | None:
     tls = destination.tls
     if tls is None:
-        return PromptSocket(association, destination.timeout_s, address=local)
+        return None
     try:
         context = calling_context(tls)
     except ConfigurationError as error:  # it may be mended while we run, so it is worth a retry
         raise TlsError(
             f"{destination.name} cannot be called over TLS: {error.message}", remedy=error.remedy
         ) from None
-    call = SecureCall(context, destination.host, tls.certificates, destination.connect_timeout_s)
-    return SecureSocket(association, destination.timeout_s, address=local, call=call)
+    return SecureCall(context, destination.host, tls.certificates, destination.connect_timeout_s)
 
 
 def _resolved(destination: Destination) -> AddressInformation:

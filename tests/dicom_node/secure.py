@@ -2,10 +2,11 @@
 
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from dicom_node.association import Destination
 from dicom_node.ports import Refusal, RefusalReason
@@ -31,7 +32,7 @@ class Hospital:
         self.reader = self.authority.issue("READER", names=["localhost", "127.0.0.1"])
         self.scanner = self.authority.issue("SCANNER", names=["scanner.example"])
 
-    def tls(self, owned: Owned | None = None, **values: object) -> dict[str, object]:
+    def tls(self, owned: Owned | None = None, **values: Any) -> dict[str, object]:
         """Return a tls section."""
         owned = owned or self.reader
         return {
@@ -40,9 +41,7 @@ class Hospital:
             "ca_file": self.authority.file,
         } | values
 
-    def call(
-        self, running: RunningNode, owned: Owned | None = None, **values: object
-    ) -> Destination:
+    def call(self, running: RunningNode, owned: Owned | None = None, **values: Any) -> Destination:
         """Return how the scanner calls a node over TLS."""
         tls = TlsCallSettings.model_validate(self.tls(owned or self.scanner, **values))
         port = running.node.tls_port
@@ -57,7 +56,7 @@ class Hospital:
         return context
 
 
-def scanner(*certificates: str, **values: object) -> PeerSettings:
+def scanner(*certificates: str, **values: Any) -> PeerSettings:
     """Return the peer SCANNER with certificates bound to it."""
     return peer(certificates=certificates or ("CN:SCANNER",), **values)
 
@@ -66,11 +65,11 @@ def scanner(*certificates: str, **values: object) -> PeerSettings:
 def secure_node(
     hospital: Hospital,
     *peers: PeerSettings,
-    tls: dict[str, object] | None = None,
-    **values: object,
+    tls: Mapping[str, object] | None = None,
+    **values: Any,
 ) -> Iterator[RunningNode]:
     """Run a node with a plain and a TLS port."""
-    section = hospital.tls(port=0) | (tls or {})
+    section = {**hospital.tls(port=0), **(tls or {})}
     with running_node(*(peers or (scanner(),)), tls=section, **values) as running:
         yield running
 
