@@ -10,6 +10,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from api.views import PartHealth
+from archive.scrub import Damage
 from core.errors import ServiceError, UnavailableError
 from core.states import DeliveryState, RevisionState
 from inference.client import ReaderClient
@@ -71,12 +72,16 @@ class Health:
         archive = self.foundation.archive
         with archive.snapshot() as tx:
             listeners = archive.leases.alive(tx, LISTENER, now=self.foundation.clock())
+            faulty = {one.place for one in archive.configurations.all(tx) if one.fault}
         if not listeners:
             raise UnavailableError(
                 "no DICOM listener is up",
                 remedy="Look at the log of role dicom; `second-reader doctor` says more",
             )
-        return f"{len(listeners)} listening"
+        told = f"{len(listeners)} listening"
+        if faulty.isdisjoint(lease.owner for lease in listeners):
+            return told
+        return f"{told}; config.yaml is wrong, so the peers of before it was count"
 
     def _reader(self) -> str:
         status = self.reader.status(timeout_s=_READER_LIMIT_S)
@@ -158,6 +163,7 @@ class ArchiveNumbers(Collector):
             deliveries = archive.deliveries.count_by_state(tx)
             waiting = archive.outbox.count_pending(tx)
             age = archive.outbox.oldest_pending_age(tx, now=now) or 0.0
+            damaged = Damage().count(tx)
         yield _gauge(
             "study_revisions",
             "Revisions of studies by state.",
@@ -167,6 +173,11 @@ class ArchiveNumbers(Collector):
             "deliveries",
             "Result objects and destinations by the state of their delivery.",
             {state.value: deliveries.get(state, 0) for state in DeliveryState},
+        )
+        yield GaugeMetricFamily(
+            "second_reader_damaged_objects",
+            "Stored objects that are not what was written.",
+            damaged,
         )
         yield GaugeMetricFamily(
             "second_reader_audit_outbox_records", "Audit records that wait for the log.", waiting

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from service.checks import audit, environment, models, network, storage
+from service.checks import audit, callers, environment, models, network, storage
 from service.checks.report import Check, Needs, Result, Verdict
 from service.checks.scene import Limits, Scene, on_scene
 
@@ -14,6 +14,7 @@ CHECKS: tuple[Check, ...] = (
     *audit.CHECKS,
     *models.CHECKS,
     *network.CHECKS,
+    *callers.CHECKS,
     *environment.LAST,
 )
 """In the order in which they are looked at: what others rest on comes first."""

@@ -1,10 +1,11 @@
 """`doctor`: everything is broken once, and found by its own check, with a remedy."""
 
+import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,16 @@ from typing import Any
 import pytest
 import yaml
 
+from archive.callers import CallerName, Refusals
+from archive.configurations import ConfigurationInForce
 from audit.log import AuditLog
 from core.clock import Clock, utc_now
+from dicom_node.ports import RefusalReason
 from service.checks import CHECKS, Limits, Result, Verdict, judge, on_scene
 from service.checks.models import ENCODINGS, missing_decoders
+from service.config_file import digest_of
 from service.foundation import opened
+from service.presence import LISTENER, Presence
 from service.settings import load_settings
 from tests.dicom_node.fakes import RunningNode, peer, running_node
 from tests.support.commands import second_reader
@@ -196,6 +202,27 @@ def peers(site: Site) -> None:
     site.set("dicom_node", peers=[])
 
 
+def unknown_callers(site: Site) -> None:
+    caller = CallerName("192.0.2.7", "CT", "SECOND_READER")
+    reason = RefusalReason.UNKNOWN_CALLING_AE_TITLE.value
+    with opened(load_settings(site.config), "cli") as foundation:
+        now, callers = foundation.clock(), foundation.archive.callers
+        with foundation.archive.transaction() as tx:
+            callers.refused(tx, [Refusals(caller, "", reason, "", now, now, 5)])
+
+
+def configuration_in_force(site: Site) -> None:
+    in_force(site, ConfigurationInForce("here:104", "0" * 64, "line 3", "", utc_now()))
+
+
+def in_force(site: Site, said: ConfigurationInForce) -> None:
+    """Let a listener be up that says this."""
+    with opened(load_settings(site.config), "cli") as foundation:
+        Presence(foundation.archive, LISTENER, "here:104", foundation.clock).renew()
+        with foundation.archive.transaction() as tx:
+            foundation.archive.configurations.put(tx, said)
+
+
 def destinations(site: Site) -> None:
     (one,) = site.settings["delivery"]["destinations"]
     site.set("delivery", destinations=[one | {"port": 1}])
@@ -236,6 +263,8 @@ BREAKS: dict[str, tuple[Callable[[Site], None], Verdict, str]] = {
     "REST port": (rest_port, Verdict.WRONG, "api.port"),
     "peers": (peers, Verdict.WARNING, "dicom_node.peers"),
     "destinations": (destinations, Verdict.WRONG, "Check the address"),
+    "unknown callers": (unknown_callers, Verdict.WARNING, "second-reader peer unknown"),
+    "configuration in force": (configuration_in_force, Verdict.WRONG, "config check"),
     "reader socket": (reader_socket, Verdict.WRONG, "inference.socket"),
     "clock": (clock, Verdict.WRONG, "Set the clock"),
     "temporary files": (temporary_files, Verdict.WARNING, "TMPDIR"),
@@ -305,6 +334,25 @@ def test_a_peer_from_anywhere_is_a_warning(site: Site) -> None:
     found = site.look("peers")
     assert found.verdict is Verdict.WARNING
     assert "peer a may come from any address" in found.what
+
+
+def test_a_service_that_goes_by_another_configuration_is_named(site: Site) -> None:
+    digest = digest_of(site.config.read_bytes())
+    said = ConfigurationInForce("here:104", digest, "", "", utc_now())
+    in_force(site, said)
+    assert site.look("configuration in force").verdict is Verdict.FINE
+    in_force(site, replace(said, waiting="api"))
+    assert "older config.yaml in api" in site.look("configuration in force").what
+    os.utime(site.config, (0, 0))
+    in_force(site, replace(said, digest="0" * 64))
+    assert "has not taken config.yaml up" in site.look("configuration in force").what
+
+
+def test_callers_of_last_week_are_no_news(site: Site) -> None:
+    unknown_callers(site)
+    assert site.look("unknown callers").what == "1 unknown caller in the last day"
+    site.clock = lambda: utc_now() + timedelta(days=7)
+    assert site.look("unknown callers").verdict is Verdict.FINE
 
 
 def test_keys_of_another_installation_are_found(site: Site, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
 from api.views import PartHealth
+from archive.configurations import ConfigurationInForce
 from core.clock import utc_now
 from core.errors import UnavailableError
 from core.states import RevisionState
@@ -79,6 +80,20 @@ def test_everything_is_well_when_every_role_is_at_work(foundation: Foundation) -
     assert all(part.is_ready for part in found.values())
     assert found["reader"].reason == "1 of 1 models loaded"
     assert found["dicom"].reason == "1 listening"
+
+
+def test_a_listener_that_could_not_take_config_yaml_up_is_ready_and_says_so(
+    foundation: Foundation,
+) -> None:
+    at_work(foundation)
+    for place, is_told in (("gone:104", False), ("here:104", True)):
+        wrong = ConfigurationInForce(place, "", "line 3: secret", "", utc_now())
+        with foundation.archive.transaction() as tx:
+            foundation.archive.configurations.put(tx, wrong)
+        part = look(foundation)["dicom"]
+        assert part.is_ready
+        assert ("config.yaml is wrong" in part.reason) is is_told
+        assert "secret" not in part.reason
 
 
 def test_a_role_that_is_away_is_named_with_a_remedy(foundation: Foundation) -> None:
