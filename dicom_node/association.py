@@ -322,7 +322,12 @@ def _refusal(association: WaitingAssociation, destination: Destination) -> PeerE
             f"{name} at {where} cannot be reached",
             remedy="Check the address, the port and the firewall, and that the peer runs",
         )
-    return PeerError(f"{name} at {where} did not answer the request for an association")
+    return PeerError(
+        f"{name} at {where} did not answer the request for an association",
+        remedy="See that the peer accepts our certificate: it may hang up without a word"
+        if destination.tls is not None
+        else "",
+    )
 
 
 def _tls_fault(association: WaitingAssociation) -> HandshakeError | None:

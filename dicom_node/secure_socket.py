@@ -27,6 +27,7 @@ from dicom_node.prompt_socket import PromptSocket
 _HEADER_BYTES = 6
 """So much is read ahead, to see whether there is anything; the rest goes where it belongs."""
 _DRAIN_BYTES = 64 * 1024
+_NO_FAULT = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,15 @@ class SecureSocket(PromptSocket):
                 rest = rest[_patiently(partial(connection.send, rest), connection, deadline) :]
         except OSError as error:
             self._note(error)
+            self._hear_last_word(connection)
             self.event_queue.put("Evt17")
+
+    def _hear_last_word(self, connection: socket.socket) -> None:
+        """Read why the other side hung up on us while we were about to speak (RFC 8446 4.4.2.4)."""
+        try:
+            connection.recv(_HEADER_BYTES)
+        except OSError as error:
+            self._note(error)
 
     def cut(self) -> None:
         """End the connection from another thread: the reader sees its end and does the rest."""
@@ -182,7 +191,7 @@ class SecureSocket(PromptSocket):
         super()._shutdown_socket()
 
     def _note(self, error: OSError) -> None:
-        if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+        if isinstance(error, ssl.SSLError) and not isinstance(error, _NO_FAULT):
             self.fault = fault_of(error)
 
 
