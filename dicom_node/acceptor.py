@@ -20,6 +20,7 @@ from dicom_node.errors import DoorError
 from dicom_node.faults import log_fault
 from dicom_node.gate import Caller, readable
 from dicom_node.handshake import HandshakeError
+from dicom_node.pace import Pace
 from dicom_node.ports import (
     AssociationOrigin,
     Ending,
@@ -57,6 +58,9 @@ _MAX_CONTEXTS = 128
 """Their IDs are the odd numbers of a byte. Source: PS3.8 9.3.2.2"""
 
 _NO_REASON = (1, 1, 1)
+
+_LOOK_S = 2.0
+"""How often we look whether a peer is too slow."""
 
 _USER_REJECTION = 0x01
 """Result of a presentation context. Source: PS3.8 Table 9-18."""
@@ -310,8 +314,8 @@ class AcceptorAssociation(WaitingAssociation):
     def _serve(self) -> None:
         """Wait for the end, and say now and then that we live; messages are the other thread's."""
         settings = self._house.settings
-        heartbeat_s = settings.heartbeat_s
-        next_beat = time.monotonic() + heartbeat_s
+        pace = Pace(settings.min_bytes_per_s)
+        next_beat = time.monotonic() + settings.heartbeat_s
         last_moment = time.monotonic() + settings.association_timeout_s
         while self.dul.is_alive() and not self.acse.is_aborted():
             if self.acse.is_release_requested():
@@ -322,14 +326,31 @@ class AcceptorAssociation(WaitingAssociation):
                 log.warning("association %s: the peer fell silent", self.association_id)
                 self.acse.send_abort(0x00)
                 return
-            if time.monotonic() >= next_beat:
+            now = time.monotonic()
+            if now >= next_beat:
                 self._beat()
-                next_beat = time.monotonic() + heartbeat_s
-            if time.monotonic() >= last_moment and not self._is_stopping:
-                log.warning("association %s: it has lasted long enough", self.association_id)
-                self.stop()
-            next_moment = next_beat if self._is_stopping else min(next_beat, last_moment)
-            self.wait_for_bell(max(0.01, min(next_moment - time.monotonic(), self._silence_left())))
+                next_beat = time.monotonic() + settings.heartbeat_s
+            self._limit(pace, now, last_moment)
+            patience_s = min(next_beat - now, self._silence_left(), _LOOK_S)
+            if not self._is_stopping:
+                patience_s = min(patience_s, last_moment - now)
+            self.wait_for_bell(max(0.01, patience_s))
+
+    def _limit(self, pace: Pace, now: float, last_moment: float) -> None:
+        """End what is too old after the object that is arriving, and what is too slow at once."""
+        services = self._services
+        if now >= last_moment and not self._is_stopping:
+            log.warning("association %s: it has lasted long enough", self.association_id)
+            self.stop()
+        if services is None:
+            return
+        store = services.store
+        message = store.stored + store.failed if store.is_open else None
+        if pace.is_too_slow(
+            now - store.own_work.until(now), self.dul.socket.received_bytes, message
+        ):
+            log.warning("association %s: the peer is too slow", self.association_id)
+            self.break_off()
 
     def _silence_left(self) -> float:
         return max(0.1, float(self.dul._idle_timer.remaining))

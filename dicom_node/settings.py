@@ -7,7 +7,15 @@ from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from dicom_node.certificates import binding
 
@@ -160,6 +168,9 @@ class NodeSettings(BaseModel, frozen=True, extra="forbid"):
     """How long a new connection may take to say who it is (A-ASSOCIATE-RQ)."""
     pdu_timeout_s: PositiveFloat = 30.0
     """How long one PDU may take from its first to its last byte, in or out."""
+    min_bytes_per_s: NonNegativeInt = 10_000
+    """How much must come in each 10 s while an object arrives; what we take ourselves does not
+    count. 0 waits for anybody."""
     idle_timeout_s: PositiveFloat = 60.0
     """How long a peer may stay silent before we abort the association."""
     association_timeout_s: PositiveFloat = 3600.0

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from core.errors import CapacityError, MalformedInstanceError, MismatchedInstanceError, ServiceError
 from dicom_node.errors import InterruptedObjectError, NodeFaultError
 from dicom_node.faults import log_fault
+from dicom_node.pace import OwnWork
 from dicom_node.ports import (
     AssociationOrigin,
     IncomingObject,
@@ -22,6 +23,9 @@ from dicom_node.ports import (
 from dicom_node.status import SUCCESS, c_store_status, error_comment
 
 log = logging.getLogger(__name__)
+
+_ABSURD = 4
+"""An object that is so many times longer than allowed is not even read to its end."""
 
 _UID = re.compile(r"[0-9.]{1,64}")
 
@@ -53,6 +57,7 @@ class StoreSession:
         self._receiver: InstanceReceiver | None = None
         self._error: ServiceError | None = None
         self._size = self._expected = 0
+        self.own_work = OwnWork()
         self.stored = 0
         self.failed = 0
 
@@ -73,17 +78,20 @@ class StoreSession:
         self._guard(begin)
 
     def expect(self, size: int) -> bool:
-        """Hear of bytes that come next; False if the object is longer than we take at all."""
+        """Hear of bytes that come next; False if there is no use to wait for their end.
+
+        An object that is too long is read to its end, though not kept, so that its sender is told
+        so and can go on with the next one.
+        """
         self._expected += size
-        if self._expected <= self._max_object_bytes:
-            return True
-        self._fail(
-            CapacityError(
-                f"an object is longer than {self._max_object_bytes} bytes",
-                remedy="Raise dicom_node.max_object_bytes if such objects are wanted",
+        if self._expected > self._max_object_bytes and self._error is None:
+            self._fail(
+                CapacityError(
+                    f"an object is longer than {self._max_object_bytes} bytes",
+                    remedy="Raise dicom_node.max_object_bytes if such objects are wanted",
+                )
             )
-        )
-        return False
+        return self._expected <= _ABSURD * self._max_object_bytes
 
     def write(self, piece: bytes | memoryview) -> None:
         """Take the next bytes; they are lent, not given."""
@@ -120,7 +128,8 @@ class StoreSession:
 
     def _guard(self, action: Callable[[], None]) -> None:
         try:
-            action()
+            with self.own_work.going_on():
+                action()
         except ServiceError as error:
             self._fail(error)
         except Exception as error:  # noqa: BLE001 - the process boundary of the SCP

@@ -91,16 +91,25 @@ def test_a_request_without_a_data_set_is_not_stored() -> None:
     assert sink.discarded == [OBJECT]
 
 
-def test_an_object_that_is_too_long_is_given_up() -> None:
+def test_an_object_that_is_too_long_is_not_kept_but_read_to_its_end() -> None:
     sink, observer = MemorySink(), RecordingObserver()
     store = session(sink, observer)
     store.begin(OBJECT, abstract_syntax_uid=CT)
     assert store.expect(100)
     store.write(bytes(100))
-    assert not store.expect(1)
-    store.abandon()
+    assert store.expect(1)
+    store.write(bytes(1))
     assert sink.discarded == [OBJECT]
+    assert sum(sink.fragments) == 100
+    assert store.finish().status == 0xA700
     assert isinstance(observer.events[0][1], CapacityError)
+
+
+def test_an_object_that_is_absurdly_long_is_given_up() -> None:
+    store = session(MemorySink())
+    store.begin(OBJECT, abstract_syntax_uid=CT)
+    assert store.expect(400)
+    assert not store.expect(1)
 
 
 def test_an_object_that_is_cut_off_is_discarded_and_told() -> None:
