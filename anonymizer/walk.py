@@ -27,6 +27,7 @@ from core.errors import MalformedInstanceError
 from core.limits import MAX_DEPTH
 
 CHARACTER_SET = BaseTag(0x00080005)
+_PIXEL_DATA = BaseTag(0x7FE00010)
 
 _VRS = frozenset(vr.value for vr in VR if len(vr.value) == 2)
 _WITHOUT_BYTE_ORDER = text.STRING_VRS | {"OB", "UN"}
@@ -164,7 +165,8 @@ class Walk:
         if vr not in _VRS or vr == "UN" or _hides_text(vr, standard_vr):
             vr = standard_vr
         is_foreign = element.is_little_endian != self._encoding.is_little
-        if (is_foreign and vr not in _WITHOUT_BYTE_ORDER) or _is_too_long(element, vr):
+        is_unreadable = _is_too_long(element, vr) or _is_unending(element)
+        if (is_foreign and vr not in _WITHOUT_BYTE_ORDER) or is_unreadable:
             self._note_removed(element, spot, Reason.UNREADABLE)
             return None
         if vr != element.VR and not (element.VR is None and self._encoding.is_implicit):
@@ -256,6 +258,11 @@ def _items(element: Element, codecs: Sequence[str]) -> list[Dataset]:
 def _hides_text(vr: str, standard_vr: str) -> bool:
     """Whether text is declared as something that would not be searched."""
     return standard_vr in text.STRING_VRS and vr not in text.STRING_VRS
+
+
+def _is_unending(element: RawDataElement) -> bool:
+    """Whether something other than pixels is of undefined length, and may hide whole items."""
+    return element.length == UNDEFINED and element.tag != _PIXEL_DATA
 
 
 def _is_too_long(element: RawDataElement, vr: str) -> bool:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, NewType, Self
 
 from pydicom import Dataset
+from pydicom.sequence import Sequence
 
 from core.errors import MalformedInstanceError
 
@@ -166,6 +167,8 @@ def study_identity(dataset: Dataset) -> StudyIdentity:
 
 def _text(dataset: Dataset, keyword: str) -> str:
     value = _decoded(keyword, lambda: dataset.get(keyword))
+    if isinstance(value, Sequence | bytes):  # its text would be that of everything inside
+        raise MalformedInstanceError(f"{keyword} is no text")
     return "" if value is None else str(value).rstrip(" \0").lstrip(" ")
 
 

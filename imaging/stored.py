@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, NamedTuple
 from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.pixels.decoders.base import get_decoder
+from pydicom.sequence import Sequence as Items
 from pydicom.uid import UID
 
 from core.errors import MalformedInstanceError, ServiceError, UnsupportedPixelsError
@@ -178,6 +179,8 @@ def _syntax_name(facts: PixelFacts) -> str:
 
 def _text(dataset: Dataset, keyword: str) -> str:
     value = _get(dataset, keyword)
+    if isinstance(value, Items | bytes):  # its text would be that of everything inside
+        raise MalformedInstanceError(f"{keyword} is no text")
     return "" if value is None else str(value).strip(" \0")
 
 

@@ -11,6 +11,7 @@ from typing import BinaryIO, Self
 
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
 from pydicom.uid import UID
 
 from core.clock import format_da, format_tm
@@ -155,7 +156,8 @@ class SourceInstance:
         value = self.header.get(keyword)
         if isinstance(value, MultiValue):
             return "\\".join(str(item) for item in value)
-        return "" if value is None else str(value)
+        is_text = value is not None and not isinstance(value, Sequence | bytes)
+        return str(value) if is_text else ""
 
 
 @dataclass(frozen=True, eq=False)

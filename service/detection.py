@@ -2,25 +2,23 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from io import BytesIO
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 from pydicom.dataset import FileDataset
 
 from api.views import DetectionAnswer, DetectionRequest, Medium
 from core.clock import Clock
-from core.dataset_stream import DataSetScanner
-from core.errors import InputError, MalformedInstanceError, ServiceError
+from core.errors import InputError
 from core.findings import Reading
 from core.limits import DataSetLimits
 from core.model import Instance, InstanceKey
-from core.part10 import meta_of, parse_file
 from imaging.pictures import strip_metadata
 from inference.errors import NotAcceptedError
 from inference.registry import Registry
 from inference.requests import ModelOrder, PictureReading, StudyInstance
 from inference.selection import Candidate, Origin, consider
 from inference.settings import ModelRule
+from service.objects import read_part10
 
 if TYPE_CHECKING:
     from inference.engine import Engine
@@ -33,9 +31,6 @@ _PREFIX = b"DICM\x02\x00\x00\x00UL\x04\x00"
 """After the preamble: DICM, and the head of the group length. Source: PS3.10 7.1."""
 _MAX_META_BYTES = 64 * 1024
 _SCANNED_AT_ONCE = 256 * 1024
-
-
-Read = TypeVar("Read")
 
 
 class Reads(Protocol):
@@ -190,52 +185,3 @@ def _first(orders: Sequence[ModelOrder]) -> ModelOrder:
             remedy="Name one as `model`, or configure one under `inference.models`",
         )
     return orders[0]
-
-
-def read_part10(content: bytes, limits: DataSetLimits | None = None) -> FileDataset:
-    """Read a whole Part 10 file.
-
-    Its encoding is checked from end to end before a parser that trusts it is let near.
-
-    Raises
-    ------
-    MalformedInstanceError
-        If it is none, is cut, breaks a limit, or cannot be parsed.
-    """
-    start = _meta_end(content)
-    syntax = _transfer_syntax(content[:start])
-    scanner = DataSetScanner(syntax, limits)
-    with memoryview(content) as view:
-        for position in range(start, len(content), _SCANNED_AT_ONCE):
-            scanner.feed(view[position : position + _SCANNED_AT_ONCE])
-    scanner.finish()
-    return _translated(lambda: parse_file(BytesIO(content), limits))
-
-
-def _meta_end(content: bytes) -> int:
-    """Return where the meta information ends and the data set begins."""
-    if content[128:132] != _PREFIX[:4]:
-        raise MalformedInstanceError("this is no DICOM file: it lacks the prefix DICM")
-    length = int.from_bytes(content[140:144], "little")
-    if content[128:140] != _PREFIX or length > _MAX_META_BYTES:
-        raise MalformedInstanceError("the file does not begin with its meta information")
-    return 144 + length
-
-
-def _transfer_syntax(head: bytes) -> str:
-    value = _translated(lambda: meta_of(BytesIO(head)).get("TransferSyntaxUID"))
-    if not isinstance(value, str):
-        raise MalformedInstanceError("the file names no transfer syntax, or two")
-    return value
-
-
-def _translated(read: Callable[[], Read]) -> Read:
-    try:
-        return read()
-    except ServiceError:
-        raise
-    except Exception as error:  # noqa: BLE001 - pydicom lets a dozen types escape (NET-7)
-        # The chain is cut: the text of a parser's error may hold a value.
-        raise MalformedInstanceError(
-            f"the DICOM file cannot be read ({type(error).__name__})"
-        ) from None

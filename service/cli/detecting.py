@@ -31,8 +31,9 @@ from inference.engine import Engine
 from inference.registry import SHIPPED, Registry
 from inference.settings import InferenceSettings
 from service.cli.desk import Desk, at_desk_if_any
-from service.cli.releasing import MAX_OBJECT_BYTES, OneTimeKeys
+from service.cli.releasing import OneTimeKeys, object_limits
 from service.detection import Detection, InThisProcess
+from service.objects import MAX_OBJECT_BYTES
 
 NOTICE = "For research and second reading; not for diagnosis."
 _NO_LIMIT_S = 3600.0
@@ -87,7 +88,12 @@ def detect_file(file: Path, config: Path | None, options: Options) -> dict[str, 
             Engine(registry, decoder, threads=inference.threads) as engine,
         ):
             detection = Detection(
-                InThisProcess(engine), registry, inference.models, border.release, utc_now
+                InThisProcess(engine),
+                registry,
+                inference.models,
+                border.release,
+                utc_now,
+                object_limits(desk),
             )
             answer = detection.detect(request)
             _refuse_unread(answer)

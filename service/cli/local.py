@@ -48,7 +48,7 @@ def deidentify(
     not changed; objects whose pixels may show text are named.
     """
     from service.cli.releasing import plan, refuse_present
-    from service.cli.transfer import sources
+    from service.cli.sources import sources
 
     refuse_present(target, report)
     found = list(sources([source]))

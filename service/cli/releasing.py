@@ -4,14 +4,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from pydicom.dataset import FileDataset
 
 from anonymizer.deidentifier import Deidentified, deidentify
-from anonymizer.part10 import read, write
+from anonymizer.part10 import write
 from anonymizer.profile import Profile
 from anonymizer.replacement import Replacement
 from anonymizer.settings import AnonymizerSettings
@@ -19,17 +18,17 @@ from audit import triggers
 from audit.parties import StudyContent, medium
 from audit.vocabulary import Media
 from core.errors import InputError, MalformedInstanceError
+from core.limits import DataSetLimits
 from core.model import StudyIdentity, study_identity
 from core.sealing import new_key
 from service.cli.desk import Desk, at_desk_if_any
-from service.cli.transfer import Source
-from service.detection import read_part10
+from service.cli.sources import Source
+from service.objects import read_pieces
 
 KEYS = (
     "The keys were drawn for this run, were held in memory only, and are gone: nobody can lead "
     "the result back, repeat it, or join it with another run"
 )
-MAX_OBJECT_BYTES = 2 * 1024**3
 
 
 @dataclass(frozen=True)
@@ -93,13 +92,14 @@ class Releasing:
         self._settings = settings
         self._target = target
         self._desk = desk
+        self._limits = object_limits(desk)
         self._keys = OneTimeKeys()
         self._recorded: set[StudyIdentity] = set()
 
     def take(self, source: Source) -> None:
         """Release one object, or note why not."""
         try:
-            original = _parsed(_whole(source))
+            original = _parsed(source, self._limits)
             identity = study_identity(original)
             made = deidentify(
                 original, self._run.profile, self._keys.replacement(identity, self._settings)
@@ -200,21 +200,16 @@ def refuse_present(target: Path, report: Path | None) -> None:
         raise InputError(f"there is no folder {report.parent} for the report")
 
 
-def _whole(source: Source) -> bytes:
-    pieces, size = [], 0
-    for piece in source.read():
-        size += len(piece)
-        if size > MAX_OBJECT_BYTES:
-            raise InputError("the object is longer than 2 GiB")
-        pieces.append(piece)
-    return b"".join(pieces)
+def object_limits(desk: Desk | None) -> DataSetLimits:
+    """Return what an object may cost here: as the installation says, if there is one."""
+    if desk is None:
+        return DataSetLimits()
+    return desk.foundation.installation.settings.archive.limits
 
 
-def _parsed(content: bytes) -> FileDataset:
+def _parsed(source: Source, limits: DataSetLimits) -> FileDataset:
     """Read a Part 10 file strictly, a bare data set as well as can be."""
-    if content[128:132] == b"DICM":
-        return read_part10(content)
-    original = read(BytesIO(content))
+    original = read_pieces(source.read(), limits)
     if "SOPClassUID" not in original:
         raise MalformedInstanceError("the file is no DICOM object")
     return original

@@ -1,10 +1,6 @@
 """`send` and `echo`: speak DICOM to a peer, this service's own node for one."""
 
 import re
-import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,19 +14,8 @@ if TYPE_CHECKING:
     from dicom_node.part10 import OutgoingObject
     from dicom_node.store_scu import SendOutcome
 
-MAX_MEMBER_BYTES = 2 * 1024**3
-"""A member of a ZIP longer than this is not unpacked."""
-
 Called = Annotated[str, typer.Option("--called", help="AE title of the peer.")]
 Calling = Annotated[str, typer.Option("--calling", help="AE title to introduce ourselves with.")]
-
-
-@dataclass(frozen=True)
-class Source:
-    """One file to send, or one member of a ZIP."""
-
-    name: str
-    read: Callable[[], Iterable[bytes]]
 
 
 def register(app: typer.Typer) -> None:
@@ -88,63 +73,11 @@ def echo(
     say(f"{called} at {to} answered in {seconds * 1000:.0f} ms")
 
 
-def sources(paths: Iterable[Path]) -> Iterator[Source]:
-    """Yield every file below `paths`, and every member of a ZIP, in the order of their names."""
-    from core.errors import InputError
-
-    for path in paths:
-        if not path.exists():
-            raise InputError(f"{path} is not there")
-        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-        for file in files:
-            if zipfile.is_zipfile(file):
-                yield from _members(file)
-            else:
-                yield Source(str(file), _reader(file))
-
-
-def _members(archive: Path) -> Iterator[Source]:
-    from core.errors import InputError
-
-    with zipfile.ZipFile(archive) as opened:
-        infos = sorted((i for i in opened.infolist() if not i.is_dir()), key=lambda i: i.filename)
-    for info in infos:
-        if info.file_size > MAX_MEMBER_BYTES:
-            raise InputError(f"{archive}: {info.filename} unpacks to more than 2 GiB")
-        yield Source(f"{archive}:{info.filename}", _member_reader(archive, info.filename))
-
-
-def _reader(file: Path) -> Callable[[], Iterable[bytes]]:
-    def read() -> Iterator[bytes]:
-        with file.open("rb") as opened:
-            while piece := opened.read(256 * 1024):
-                yield piece
-
-    return read
-
-
-def _member_reader(archive: Path, name: str) -> Callable[[], Iterable[bytes]]:
-    from core.errors import MalformedInstanceError
-
-    def read() -> Iterator[bytes]:
-        try:
-            with zipfile.ZipFile(archive) as opened, opened.open(name) as member:
-                left = MAX_MEMBER_BYTES  # a header may lie about the size
-                while left > 0 and (piece := member.read(256 * 1024)):
-                    left -= len(piece)
-                    yield piece
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, zlib.error) as error:
-            raise MalformedInstanceError(
-                f"the member of the ZIP cannot be unpacked ({type(error).__name__})"
-            ) from None
-
-    return read
-
-
 def _objects(paths: list[Path]) -> tuple[list[tuple[str, "OutgoingObject"]], list[tuple[str, str]]]:
     """Return what can be sent, and what is no DICOM object with the reason."""
     from core.errors import MalformedInstanceError
     from dicom_node.part10 import from_part10
+    from service.cli.sources import sources
 
     objects: list[tuple[str, OutgoingObject]] = []
     skipped: list[tuple[str, str]] = []

@@ -1,5 +1,6 @@
 """An object in, a released one out. Source: PS3.15 E.1.1."""
 
+import struct
 from copy import deepcopy
 from io import BytesIO
 
@@ -19,10 +20,11 @@ from anonymizer.report import Action, Reason
 from anonymizer.risk import Risk
 from core.errors import MalformedInstanceError
 from core.limits import MAX_DEPTH
+from core.part10 import file_head
 from core.records import dump_record, load_record
 from core.uids import IMPLEMENTATION_CLASS_UID, random_uid
 from tests.anonymizer.samples import DEFAULT_OPTIONS, item, released, replacement_for, run
-from tests.support.builders import ct_image, endoscopic_image
+from tests.support.builders import ct_image, encoded, endoscopic_image
 from tests.support.builders import part10 as as_file
 
 
@@ -350,3 +352,20 @@ def test_another_profile_is_named_in_the_report() -> None:
     original = ct_image()
     result = deidentify(original, Profile.of("research", ()), replacement_for(original))
     assert (result.report.profile, result.report.options) == ("research", ())
+
+
+def test_a_value_of_undefined_length_that_is_no_sequence_takes_nothing_along() -> None:
+    """In implicit VR any attribute can be given items; as a value they would be passed on whole."""
+    hidden = struct.pack("<HHL", 0x0010, 0x0010, 12) + b"Hidden^Jane "
+    item_ = struct.pack("<HHL", 0xFFFE, 0xE000, len(hidden)) + hidden
+    end = struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
+    scan_length = struct.pack("<HHL", 0x0018, 0x1302, 0xFFFFFFFF) + item_ + end
+    original = ct_image(attributes={"PixelData": None})
+    body = encoded(original, implicit=True)
+    at = body.index(b"\x20\x00\x0d\x00")
+    head = file_head(original.SOPClassUID, original.SOPInstanceUID, "1.2.840.10008.1.2")
+    read = part10.read(BytesIO(head + body[:at] + scan_length + body[at:]))
+    assert b"Hidden^Jane" in read.get_item(0x00181302).value
+    made = run(read)
+    assert b"Hidden" not in part10.write(made.released)
+    assert "ScanLength" not in made.released

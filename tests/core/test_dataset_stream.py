@@ -156,3 +156,32 @@ def test_more_elements_than_the_limit_are_refused(piece: int) -> None:
     )
     with pytest.raises(MalformedInstanceError, match="more than"):
         fewer.feed(body)
+
+
+def undefined(tag: int, vr: bytes, content: bytes) -> bytes:
+    """Return an element of undefined length; VR b"" for implicit encoding."""
+    head = struct.pack("<HH", tag >> 16, tag & 0xFFFF)
+    head += struct.pack("<2s2x", vr) if vr else b""
+    end = struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
+    return head + struct.pack("<L", 0xFFFFFFFF) + content + end
+
+
+ITEM = struct.pack("<HHL", 0xFFFE, 0xE000, 8) + b"\x10\x00\x10\x00\x00\x00\x00\x00"
+
+
+@pytest.mark.parametrize(
+    ("tag", "vr", "syntax"),
+    [
+        (0x00181302, b"", "1.2.840.10008.1.2"),  # Scan Length, IS
+        (0x00400280, b"", "1.2.840.10008.1.2"),  # Comments on the Performed Procedure Step, ST
+        (0x0040A160, b"UT", "1.2.840.10008.1.2.1"),
+        (0x00189074, b"OB", "1.2.840.10008.1.2.1"),
+        (0x00660037, b"OF", "1.2.840.10008.1.2.1"),
+    ],
+)
+def test_only_sequences_and_pixels_may_be_of_undefined_length(
+    tag: int, vr: bytes, syntax: str
+) -> None:
+    """One reader takes what is inside for items, the other for a value that it passes on whole."""
+    with pytest.raises(MalformedInstanceError, match="undefined length"):
+        scanned(undefined(tag, vr, ITEM), syntax)

@@ -1,10 +1,12 @@
 """Reading the index of an instance, or refusing it without quoting it."""
 
 import pytest
+from pydicom import DataElement, Dataset, Sequence
+from pydicom.tag import Tag
 
 from core.errors import MalformedInstanceError
 from core.model import Instance, RevisionKey, StudyKey
-from tests.support.builders import endoscopic_image
+from tests.support.builders import ct_image, endoscopic_image
 
 SYNTAX = "1.2.840.10008.1.2.1"
 
@@ -36,3 +38,14 @@ def test_a_value_that_cannot_be_decoded_is_not_quoted() -> None:
 def test_a_revision_key_reads_back() -> None:
     revision = RevisionKey(StudyKey("ab.c"), 12)
     assert RevisionKey.parse(str(revision)) == revision
+
+
+@pytest.mark.parametrize("keyword", ["PatientID", "PatientName", "Modality", "StudyID"])
+def test_a_sequence_in_the_place_of_a_text_is_refused_and_not_quoted(keyword: str) -> None:
+    inner = Dataset()
+    inner.PatientName = "Hidden^Jane"
+    dataset = ct_image()
+    dataset[keyword] = DataElement(Tag(keyword), "SQ", Sequence([inner]))
+    with pytest.raises(MalformedInstanceError, match=f"{keyword} is no text") as raised:
+        Instance.parse(dataset, transfer_syntax_uid="1.2.840.10008.1.2.1")
+    assert "Hidden" not in str(raised.value)

@@ -4,6 +4,8 @@ import io
 
 import numpy as np
 import pytest
+from pydicom import DataElement, Dataset, Sequence
+from pydicom.tag import Tag
 
 from core.errors import MalformedInstanceError
 from imaging.facts import DecoderLimits
@@ -39,3 +41,13 @@ def test_stored_bits_may_end_above_bit_zero() -> None:
 def test_an_object_without_a_transfer_syntax_is_refused() -> None:
     with pytest.raises(MalformedInstanceError, match="no transfer syntax"):
         read_object(io.BytesIO(b"\x08\x00\x60\x00\x02\x00\x00\x00CT"), DecoderLimits())
+
+
+def test_a_sequence_in_the_place_of_a_text_is_refused_and_not_quoted() -> None:
+    inner = Dataset()
+    inner.PatientName = "Hidden^Jane"
+    dataset = ct_image()
+    dataset["Modality"] = DataElement(Tag("Modality"), "SQ", Sequence([inner]))
+    read = read_object(io.BytesIO(part10(dataset)), DecoderLimits())
+    with pytest.raises(MalformedInstanceError, match="Modality is no text"):
+        pixel_facts(read)

@@ -26,7 +26,8 @@ from inference.package import Accepts
 from inference.registry import Registry
 from inference.requests import PICTURE_KEY, ModelOrder, PictureReading, StudyInstance
 from inference.settings import ModelRule
-from service.detection import SUBJECT, Detection, InThisProcess, read_part10
+from service.detection import SUBJECT, Detection, InThisProcess
+from service.objects import read_part10
 from tests.support.archives import NOON
 from tests.support.builders import endoscopic_image, part10
 from tests.support.detector import bright_cells_package, picture_with_cells
