@@ -10,7 +10,7 @@ from sqlalchemy import inspect, text
 from archive.database import Database, Transaction
 from archive.errors import SchemaError
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision in `migrations/versions`."""
 
 _MIGRATIONS = Path(__file__).resolve().parent / "migrations"

@@ -26,6 +26,10 @@ class ArchiveSettings(BaseModel, frozen=True, extra="forbid"):
     orphan_grace_s: float = Field(default=3600.0, ge=60.0)
     """A file that no row names is removed at start once it is so old; younger ones may belong to
     an object that is just being stored by another process."""
+    scrub_days: PositiveFloat = 30.0
+    """Every stored object is read again once in so many days, a few each minute, because a disk
+    forgets without saying so. A damaged one is alarmed and its study held; sending it again mends
+    it. `second-reader archive scrub` reads all of them at once."""
     keys_in_memory: int = Field(default=1024, ge=16, le=1_000_000)
     """How many study keys a process keeps open, so that not every object costs a file read."""
     max_elements: PositiveInt = _DEFAULT.max_elements

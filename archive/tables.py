@@ -324,3 +324,21 @@ configuration = Table(
     Column("waiting", Text, nullable=False),
     Column("at", Moment, nullable=False),
 )
+
+damaged = Table(
+    "damaged",
+    metadata,
+    Column("blob_name", String(64), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("row_key", _Key, nullable=False),
+    Column("study_key", _Key, nullable=False, index=True),
+    Column("reason", Text, nullable=False),
+    Column("found_at", Moment, nullable=False),
+)
+
+tally = Table(
+    "tally",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("count", BigInteger, nullable=False),
+)

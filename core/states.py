@@ -37,6 +37,8 @@ class HoldReason(StrEnum):
     """A result object did not pass the last check; the reason is in the journey."""
     NOT_ENCODABLE = "source cannot be encoded"
     """The source lacks what a result object of its kind must carry."""
+    DAMAGED = "damaged object"
+    """A stored object of the study is not what was written; the journey names it."""
 
 
 class DeliveryState(StrEnum):

@@ -13,8 +13,8 @@ import typer
 from typer.exceptions import TyperException
 
 GROUPS = (
-    "setup", "serve", "demo", "doctor", "config", "transfer", "local", "study", "audit", "model",
-    "peer", "key", "apikey",
+    "setup", "serve", "demo", "doctor", "config", "transfer", "local", "study", "archive",
+    "audit", "model", "peer", "key", "apikey",
 )  # fmt: skip
 """The modules that hold the commands, in the order of `--help`."""
 

@@ -40,6 +40,7 @@ ACCESS: Mapping[str, Access] = {
     "study show": _leaves(EventKind.INSTANCES_ACCESSED, EventKind.QUERY),
     "study retry": _leaves(EventKind.PIPELINE_DECISION, EventKind.QUERY),
     "study cancel": _leaves(EventKind.PIPELINE_DECISION, EventKind.QUERY),
+    "archive scrub": _leaves(EventKind.SECURITY_ALERT),
     "audit read": _leaves(EventKind.AUDIT_LOG_USED),
     "audit search": _leaves(EventKind.AUDIT_LOG_USED),
     "audit verify": _leaves(EventKind.AUDIT_LOG_USED),

@@ -163,6 +163,10 @@ def _print_study(found: "StudyView") -> None:
         ("at", "revision", "step", "outcome", "reason"),
         ((e["at"], e["revision"], e["step"], e["outcome"], e["reason"]) for e in entries),
     )
+    if found.damaged:
+        say("\ndamaged objects")
+        rows = ((one.kind, one.row_key, one.found_at, one.reason) for one in found.damaged)
+        print_table(("what", "key", "found", "reason"), rows)
     say("\nreadings")
     print_table(
         ("model", "conclusion", "findings", "evaluated", "failed"),

@@ -12,6 +12,7 @@ from archive.index import ResultKey
 from archive.journey import JourneyEntry
 from archive.results import ResultObject
 from archive.revisions import RevisionRecord
+from archive.scrub import Damage, DamagedObject
 from core.findings import Box, Finding, Reading
 from core.model import StudyKey
 from core.states import RevisionState
@@ -34,6 +35,7 @@ class StudyView:
     """Of the newest revision that has any; empty while the study is held."""
     objects: dict[ResultKey, ResultObject]
     deliveries: tuple[DeliveryRecord, ...]
+    damaged: tuple[DamagedObject, ...]
 
     def completeness_words(self) -> str:
         """Say by which rule the newest revision was complete, or when it will be."""
@@ -67,6 +69,7 @@ class StudyView:
             "deliveries": [
                 _delivery(record, self.objects[record.result_key]) for record in self.deliveries
             ],
+            "damaged": [asdict(one) for one in self.damaged],
         }
 
 
@@ -123,6 +126,7 @@ def view(foundation: Foundation, tx: Transaction, study_key: StudyKey) -> StudyV
         readings=() if is_held else _newest_readings(foundation, tx, revisions),
         objects={archive.results.key_of(made): made for made in objects},
         deliveries=archive.deliveries.of_study(tx, study_key),
+        damaged=Damage().of_study(tx, study_key),
     )
 
 

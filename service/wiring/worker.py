@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from service.engine import Engine
 from service.foundation import Foundation
 from service.keys import Purpose
 from service.logs import describe
+from service.scrub import Scrubber
 from service.sequencer import Sequencer
 from service.settings import Installation
 from service.steps import StudySteps
@@ -37,6 +39,7 @@ log = logging.getLogger(__name__)
 
 SEQUENCE_INTERVAL_S = 0.5
 PRUNE_INTERVAL_S = 3600.0
+SCRUB_INTERVAL_S = 60.0
 OUTBOX_KEPT = timedelta(days=1)
 """Records that the log has had for so long leave the outbox."""
 CAPTURE_IDLE_S = 60.0
@@ -77,7 +80,7 @@ def _work(foundation: Foundation, decoder: Decoder, stopping: threading.Event) -
     )
     delivery = Delivery(
         archive=foundation.archive,
-        settings=settings.delivery,
+        settings=settings.delivery.resolved(foundation.installation.folder),
         ae_title=settings.dicom_node.ae_title,
         trail=foundation.trail,
         clock=foundation.clock,
@@ -90,11 +93,12 @@ def _work(foundation: Foundation, decoder: Decoder, stopping: threading.Event) -
         deliverer=delivery,
         clock=foundation.clock,
     )
+    owner = f"{socket.gethostname()}/{os.getpid()}"
     sequencer = Sequencer(
         foundation.archive,
         foundation.audit_settings,
         signing_key=foundation.keyring.key(Purpose.AUDIT_SIGNING),
-        owner=f"{socket.gethostname()}/{os.getpid()}",
+        owner=owner,
         trail=foundation.trail,
         clock=foundation.clock,
     )
@@ -104,6 +108,7 @@ def _work(foundation: Foundation, decoder: Decoder, stopping: threading.Event) -
         _repeat("sequencer", sequencer.run_once, SEQUENCE_INTERVAL_S, stopping),
         _repeat("sweep", sweep.run_once, settings.completeness.check_interval_s, stopping),
         _repeat("outbox", lambda: _prune(foundation), PRUNE_INTERVAL_S, stopping),
+        _scrubbing(foundation, owner, stopping),
         _once("upkeep", lambda: _tidy(foundation)),
     ]
     stopping.wait()
@@ -171,6 +176,15 @@ def _once(name: str, action: Callable[[], None]) -> threading.Thread:
     thread = threading.Thread(target=action, name=name, daemon=True)
     thread.start()
     return thread
+
+
+def _scrubbing(foundation: Foundation, owner: str, stopping: threading.Event) -> threading.Thread:
+    """Read what is stored again and again, slowly."""
+    days = foundation.installation.settings.archive.scrub_days
+    key = foundation.keyring.key(Purpose.CONTENT)
+    scrubber = Scrubber(foundation.archive, foundation.trail, foundation.clock, key)
+    step = partial(scrubber.step, days=days, interval_s=SCRUB_INTERVAL_S, owner=owner)
+    return _repeat("scrub", step, SCRUB_INTERVAL_S, stopping)
 
 
 def _prune(foundation: Foundation) -> None:
