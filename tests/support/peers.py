@@ -20,6 +20,7 @@ PEERS = {
     "PixelMed": "/usr/share/java/pixelmed.jar",
     "strace": "strace",
     "gcc": "gcc",
+    "PostgreSQL": "/usr/lib/postgresql",
 }
 """Name in the summary, and the program or file that shows it is there."""
 

@@ -56,7 +56,7 @@ class Sender(threading.Thread):
         number = 0
         while not self._enough.wait(self.random.uniform(0.0, self.pause_s)):
             number += 1
-            objects = self._study(self.folder / f"{number:04d}")
+            objects = self.study(self.folder / f"{number:04d}")
             stored = send(self.port, objects)
             self.acknowledged += [one for one in objects if one in stored]
             self.unanswered += [one for one in objects if one not in stored]
@@ -65,7 +65,8 @@ class Sender(threading.Thread):
         """Ask it to end after the study that it sends now."""
         self._enough.set()
 
-    def _study(self, folder: Path) -> list[SentObject]:
+    def study(self, folder: Path) -> list[SentObject]:
+        """Make a study of some objects in a folder."""
         folder.mkdir(parents=True)
         uids = {"StudyInstanceUID": random_uid(), "SeriesInstanceUID": random_uid()}
         patient = f"P{self.random.randrange(10**9):09d}"

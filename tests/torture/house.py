@@ -74,6 +74,12 @@ def senders(
     ]
 
 
+def studies(folder: Path, random: Random, *, number: int) -> list[list[SentObject]]:
+    """Make so many small studies, ready to be sent."""
+    maker = Sender(folder, 0, random)
+    return [maker.study(folder / f"{which}") for which in range(number)]
+
+
 def outcome(pushed: Sequence[Sender]) -> tuple[list[SentObject], list[SentObject]]:
     """Return what all of them were told is stored, and what not."""
     acknowledged = [one for sender in pushed for one in sender.acknowledged]

@@ -6,7 +6,7 @@ nothing stands in the recording as durable earlier than it was, and nothing as s
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -45,19 +45,36 @@ class Record:
     data: bytes
 
 
+class TraceReader:
+    """Reads on in a recording, also while it is being made."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._position = 0
+
+    def read_on(self) -> list[Record]:
+        """Return the whole records since the last time; one that a kill cut off is left out."""
+        with self._file.open("rb") as file:
+            file.seek(self._position)
+            content = file.read()
+        found = list(_records(content))
+        self._position += found[-1][1] if found else 0
+        return [record for record, _ in found]
+
+
 def read_trace(file: Path) -> list[Record]:
-    """Return all whole records; one that a kill cut off is left out."""
-    content = file.read_bytes()
-    return list(_records(content))
+    """Return all whole records."""
+    return TraceReader(file).read_on()
 
 
-def _records(content: bytes) -> Iterator[Record]:
+def _records(content: bytes) -> Iterator[tuple[Record, int]]:
+    """Yield each record and where it ends."""
     position = content.find(_MAGIC)
     while position >= 0 and position + _HEADER.size <= len(content):
         fields = _HEADER.unpack_from(content, position)
         end = position + fields[1]
         if content[end - len(_END) : end] == _END and end <= len(content):
-            yield _record(fields, content, position + _HEADER.size)
+            yield _record(fields, content, position + _HEADER.size), end
             position = end if content.startswith(_MAGIC, end) else content.find(_MAGIC, end)
         else:
             position = content.find(_MAGIC, position + 1)
@@ -87,3 +104,20 @@ def acknowledged(record: Record) -> str | None:
         return None
     (length,) = struct.unpack_from("<I", record.data, start + 4)
     return record.data[start + 8 : start + 8 + length].decode().rstrip("\0")
+
+
+def retried_syncs(records: Sequence[Record]) -> list[str]:
+    """Return the files that were synced again after a sync had failed, with nothing new in them.
+
+    Such a second sync says that all is well, and what the first one lost is gone.
+    """
+    failed: set[int] = set()
+    retried: list[str] = []
+    for record in records:
+        if record.kind is not Kind.SYNC:
+            failed.discard(record.inode)
+        elif record.phase is Phase.FAILED:
+            failed.add(record.inode)
+        elif record.phase is Phase.BEGAN and record.inode in failed:
+            retried.append(record.path)
+    return retried
