@@ -12,11 +12,13 @@ from archive.entries import StudyRecord
 from archive.journey import JourneyEntry
 from archive.results import ResultObject
 from audit.records import SealedRecord
+from audit.vocabulary import Alert
 from core.clock import Clock
 from core.errors import InputError
 from core.model import Instance, RemoteAE, RevisionKey
 from core.states import DeliveryState
 from dicom_node.association import Destination
+from dicom_node.errors import TlsError
 from dicom_node.part10 import OutgoingObject, from_part10
 from dicom_node.store_scu import SendOutcome, SendState, send
 from service.settings import DeliverySettings, DestinationSettings
@@ -148,14 +150,21 @@ class Delivery:
         revision = parcels[0].record.revision
         event_id = self.trail.sent_id(revision, parcels[0].record.destination, now)
         event = self.trail.sent(peer, event_id, study.identity, arrived, failed=failed)
+        said = [event, *self._alerts(outcomes)]
         with archive.transaction() as tx:
             for parcel, one in zip(parcels, ended, strict=True):
                 record = parcel.record
                 archive.deliveries.settle(tx, record.result_key, record.destination, one, at=now)
-            archive.outbox.add(tx, event.event_id, event.sealed, at=now)
+            for sealed in said:
+                archive.outbox.add(tx, sealed.event_id, sealed.sealed, at=now)
             archive.journey.note(tx, revision, _entry(now, revision, peer.name, ended))
         is_due = any(one.state is DeliveryState.SCHEDULED for one in ended)
         return again if is_due else None
+
+    def _alerts(self, outcomes: Sequence[SendOutcome]) -> list[SealedRecord]:
+        """Say (110126) that the destination did not prove who it is, or would not take us."""
+        texts = {one.text: None for one in outcomes if isinstance(one.error, TlsError)}
+        return [self.trail.alert(Alert.NODE_AUTHENTICATION, text) for text in texts]
 
     def _ended(
         self, record: DeliveryRecord, outcome: SendOutcome, again: datetime
@@ -207,6 +216,7 @@ class Delivery:
             settings.called_ae_title,
             settings.calling_ae_title or self.ae_title,
             timeout_s=self.settings.timeout_s,
+            tls=settings.tls,
         )
 
     def _wait_s(self, attempt: int) -> float:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, Field, PositiveFloat, PositiveInt, ValidationError
@@ -15,7 +15,7 @@ from api.settings import ApiSettings
 from archive.settings import ArchiveSettings
 from audit.settings import AuditSettings
 from core.errors import ConfigurationError
-from dicom_node.settings import NodeSettings
+from dicom_node.settings import NodeSettings, TlsCallSettings
 from inference.settings import InferenceSettings
 from results.settings import ResultsSettings
 from service.completeness_settings import CompletenessSettings
@@ -66,6 +66,8 @@ class DestinationSettings(BaseModel, frozen=True, extra="forbid"):
     """Which kinds of result objects it gets."""
     from_peers: tuple[str, ...] = ()
     """Only results of studies that these peers sent; empty means of all."""
+    tls: TlsCallSettings | None = None
+    """Send over TLS and never otherwise; absent means without TLS."""
 
 
 class DeliverySettings(BaseModel, frozen=True, extra="forbid"):
@@ -84,6 +86,14 @@ class DeliverySettings(BaseModel, frozen=True, extra="forbid"):
     with the defaults."""
     timeout_s: PositiveFloat = 30.0
     """How long a destination may stay silent."""
+
+    def resolved(self, folder: Path) -> Self:
+        """Return the same with the files of each `tls` found from `folder`."""
+        destinations = tuple(
+            one.model_copy(update={"tls": one.tls.resolved(folder)}) if one.tls else one
+            for one in self.destinations
+        )
+        return self.model_copy(update={"destinations": destinations})
 
 
 class Settings(BaseModel, frozen=True, extra="forbid"):

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,18 @@ from core.model import RevisionKey
 from core.states import DeliveryState, HoldReason
 from dicom_node.ports import AssociationOrigin, Ending, IncomingObject, Refusal
 from dicom_node.server import DicomNode
-from dicom_node.settings import NodeSettings, PeerSettings
+from dicom_node.settings import NodeSettings
+from tests.support.certificates import Authority, Owned
 from tests.support.house import House, house, image_with_cells
 from tests.support.peers import free_port
+
+
+def section(authority: Authority, owned: Owned) -> dict[str, object]:
+    return {
+        "certificate_file": str(owned.certificate_file),
+        "key_file": str(owned.key_file),
+        "ca_file": str(authority.file),
+    }
 
 
 @dataclass
@@ -74,11 +82,18 @@ class Arriving:
 
 
 @contextmanager
-def listening(destination: Destination, port: int) -> Iterator[None]:
-    peer = PeerSettings(
-        name="us", ae_title="SECOND_READER", addresses=(IPv4Network("127.0.0.0/8"),)
+def listening(
+    destination: Destination, port: int | None, tls: dict[str, object] | None = None
+) -> Iterator[None]:
+    peer = {
+        "name": "us",
+        "ae_title": "SECOND_READER",
+        "addresses": ["127.0.0.0/8"],
+        "certificates": ["ANY"] if tls else [],
+    }
+    settings = NodeSettings.model_validate(
+        {"ae_title": "PACS", "host": "127.0.0.1", "port": port, "peers": [peer], "tls": tls}
     )
-    settings = NodeSettings(ae_title="PACS", host="127.0.0.1", port=port, peers=(peer,))
     node = DicomNode(settings, destination, destination)
     node.start()
     try:
@@ -184,3 +199,32 @@ def test_begin_and_end_of_a_transfer_are_in_the_audit_log(scene: Scene) -> None:
     kinds = [event.kind.name for event in scene.home.events()]
     assert kinds.count("BEGIN_TRANSFERRING") == 1
     assert kinds.count("INSTANCES_TRANSFERRED") == 1
+
+
+def test_results_go_over_tls_or_wait(tmp_path: Path) -> None:
+    """A destination that is not who it should be is tried again, and told nothing."""
+    authority = Authority("Hospital", tmp_path / "tls")
+    us = authority.issue("US")
+    stranger = Authority("Elsewhere", tmp_path / "tls").issue("PACS", names=["127.0.0.1"])
+    known = authority.issue("PACS", names=["127.0.0.1"])
+    port = free_port()
+    pacs = {
+        **{"name": "pacs", "host": "127.0.0.1", "port": port, "called_ae_title": "PACS"},
+        "tls": section(authority, us) | {"ca_file": "tls/Hospital.pem"},
+    }
+    with house(tmp_path, destinations=[pacs]) as home:
+        scene = Scene(home, home.take(image_with_cells((1, 1))), port)
+        home.process(scene.revision)
+        destination = Destination()
+        with listening(destination, port):
+            assert home.delivery.attempt(scene.revision, "pacs") is not None
+        with listening(destination, None, section(authority, stranger) | {"port": port}):
+            assert home.delivery.attempt(scene.revision, "pacs") is not None
+        assert scene.states() == [DeliveryState.SCHEDULED] * 2
+        assert "authority that is not in `ca_file`" in scene.outcomes()[0]
+        assert destination.transmissions == []
+        with listening(destination, None, section(authority, known) | {"port": port}):
+            assert home.delivery.attempt(scene.revision, "pacs") is None
+        assert scene.states() == [DeliveryState.COMPLETED] * 2
+        alerts = [event for event in home.events() if event.kind.name == "SECURITY_ALERT"]
+        assert len(alerts) == 2

@@ -153,7 +153,7 @@ def house(
             Conclude(tools),
             Delivery(
                 foundation.archive,
-                tools.settings.delivery,
+                tools.settings.delivery.resolved(foundation.installation.folder),
                 "SECOND_READER",
                 foundation.trail,
                 utc_now,
