@@ -31,6 +31,8 @@ ACCESS = {
     "GET /v1/studies/{uid}/results": Access(Scope.RESULTS_READ, EventKind.INSTANCES_ACCESSED),
     "POST /v1/studies/{uid}/retry": Access(Scope.STUDIES_RETRY, EventKind.PROCEDURE_RECORD),
     "GET /v1/audit": Access(Scope.AUDIT_READ, EventKind.AUDIT_LOG_USED),
+    "GET /v1/peers": Access(Scope.PEERS_READ, EventKind.SECURITY_ALERT),
+    "GET /v1/peers/unknown": Access(Scope.PEERS_READ, EventKind.SECURITY_ALERT),
     # The exempt list.
     "GET /v1/models": Access(Scope.MODELS_READ, None, _NAMES_NOBODY),
     "GET /v1/openapi.json": Access(None, None, _NAMES_NOBODY),

@@ -21,6 +21,7 @@ from api.routes.audit import audit_routes
 from api.routes.detect import detect_routes
 from api.routes.health import health_routes
 from api.routes.models import model_routes
+from api.routes.peers import peer_routes
 from api.routes.results import result_routes
 from api.routes.studies import study_routes
 from api.settings import ApiSettings
@@ -30,6 +31,7 @@ RESOURCES = (
     study_routes,
     result_routes,
     model_routes,
+    peer_routes,
     audit_routes,
     health_routes,
 )

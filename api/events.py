@@ -16,6 +16,7 @@ class Scope(StrEnum):
     STUDIES_RETRY = "studies:retry"
     RESULTS_READ = "results:read"
     MODELS_READ = "models:read"
+    PEERS_READ = "peers:read"
     AUDIT_READ = "audit:read"
 
 

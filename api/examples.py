@@ -158,6 +158,40 @@ AUDIT: dict[str, Any] = {
     ],
     "next_cursor": None,
 }
+PEERS: dict[str, Any] = {
+    "peers": [
+        {
+            "name": "ct1",
+            "ae_title": "CT1",
+            "called_ae_title": "SECOND_READER",
+            "addresses": ["192.0.2.7/32"],
+            "certificates": [],
+            "issuer_of_patient_id": "HOSPITAL",
+            "allow": ["echo", "store"],
+            "priority": "routine",
+            "last_seen_at": _NOON,
+            "last_seen_address": "192.0.2.7",
+        }
+    ],
+    "is_current": True,
+}
+UNKNOWN_CALLERS: dict[str, Any] = {
+    "callers": [
+        {
+            "id": "k3v7q2ab",
+            "address": "192.0.2.9",
+            "calling_ae_title": "CT2",
+            "called_ae_title": "SECOND_READER",
+            "certificate_sha256": None,
+            "certificate_subject": None,
+            "first_at": _NOON,
+            "last_at": _NOON,
+            "count": 3,
+            "reason": "unknown calling AE title",
+            "what_allows": "second-reader peer allow k3v7q2ab --name NAME",
+        }
+    ]
+}
 READY: dict[str, Any] = {
     "status": "ready",
     "parts": [{"name": "reader", "is_ready": True, "reason": "1 model loaded", "remedy": ""}],
@@ -170,6 +204,8 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "GET /v1/studies/{uid}/results": RESULTS,
     "POST /v1/studies/{uid}/retry": STUDY,
     "GET /v1/models": MODELS,
+    "GET /v1/peers": PEERS,
+    "GET /v1/peers/unknown": UNKNOWN_CALLERS,
     "GET /v1/audit": AUDIT,
     "GET /readyz": READY,
 }

@@ -13,6 +13,8 @@ from api.views import (
     DetectionRequest,
     ModelCard,
     PartHealth,
+    PeerRoll,
+    RefusedCaller,
     StudyDetail,
     StudyPage,
     StudyQuery,
@@ -97,6 +99,16 @@ class ModelDirectory(Protocol):
         """Return all of them, those that are not ready included."""
 
 
+class PeerDirectory(Protocol):
+    """Who may connect over DICOM, and who was refused."""
+
+    def peers(self) -> PeerRoll:
+        """Return every peer of config.yaml."""
+
+    def refused(self) -> tuple[RefusedCaller, ...]:
+        """Return everybody who was refused, newest first; at most a thousand."""
+
+
 class AuditReader(Protocol):
     """Searches the audit log."""
 
@@ -121,5 +133,6 @@ class Ports:
     studies: StudyDirectory
     results: ResultDirectory
     models: ModelDirectory
+    peers: PeerDirectory
     audit: AuditReader
     health: HealthReporter

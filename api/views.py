@@ -228,6 +228,56 @@ class ModelCard:
     """Why it is not ready."""
 
 
+# --- peers -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PeerCard:
+    """One peer that may connect over DICOM."""
+
+    name: str
+    ae_title: str
+    called_ae_title: str
+    """The AE title that it must call us by."""
+    addresses: tuple[str, ...]
+    certificates: tuple[str, ...]
+    issuer_of_patient_id: str
+    allow: tuple[str, ...]
+    priority: str
+    last_seen_at: datetime | None
+    """When it was last let in."""
+    last_seen_address: str | None
+
+
+@dataclass(frozen=True)
+class PeerRoll:
+    """All peers of config.yaml."""
+
+    peers: tuple[PeerCard, ...]
+    is_current: bool
+    """False if config.yaml is wrong: then these are those of before it was."""
+
+
+@dataclass(frozen=True)
+class RefusedCaller:
+    """Somebody who was refused over DICOM; titles and subject are what it said of itself."""
+
+    id: str
+    address: str
+    calling_ae_title: str
+    """Empty if it was refused before it could say."""
+    called_ae_title: str
+    certificate_sha256: str | None
+    certificate_subject: str | None
+    first_at: datetime
+    last_at: datetime
+    count: int
+    reason: str
+    """Of the last refusal."""
+    what_allows: str
+    """A command, or what else lets it in."""
+
+
 # --- health ------------------------------------------------------------------------------------
 
 

@@ -117,13 +117,14 @@ def _query(trail: Trail, event: AccessEvent, who: Participant) -> AuditEvent:
 
 
 def _alert(trail: Trail, event: AccessEvent, who: Participant) -> AuditEvent:
+    did = "used" if event.outcome is EventOutcome.SUCCESS else "refused"
     return triggers.security_alert(
         trail.stamp(),
         Alert.USE_OF_RESTRICTED_FUNCTION,
-        event.reason or "refused",
+        event.reason or did,
         reporters=(trail.ours,),
         performers=(who,),
-        subjects=(subject(event.origin.route, event.reason or "refused"),),
+        subjects=(subject(event.origin.route, event.reason or did),),
     )
 
 

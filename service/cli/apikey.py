@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 group = typer.Typer(help="Issue, list and revoke API keys.", no_args_is_help=True)
 
-_SCOPES = "detect, studies:read, studies:retry, results:read, models:read, audit:read"
+_SCOPES = "detect, studies:read, studies:retry, results:read, models:read, peers:read, audit:read"
 
 
 def register(app: typer.Typer) -> None:

@@ -1,6 +1,6 @@
 """`peer list | unknown | allow | remove | forget`: who may connect, and who would like to."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,8 +15,7 @@ from service.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from archive.callers import RefusedCaller, Sighting
-    from dicom_node.settings import NodeSettings, PeerSettings
+    from api.views import PeerCard, RefusedCaller
     from service.peers import Network
 
 group = typer.Typer(
@@ -37,18 +36,17 @@ def list_peers(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = Fals
     """List the peers of config.yaml, what each may do, and when it was last here."""
     from audit.vocabulary import Alert
     from service.cli.desk import at_desk
+    from service.peer_directory import Peers
 
     with at_desk("peer list", config) as desk:
-        node = desk.foundation.installation.settings.dicom_node
-        with desk.foundation.archive.snapshot() as tx:
-            seen = desk.foundation.archive.callers.sightings(tx)
+        foundation = desk.foundation
+        roll = Peers(foundation.archive, foundation.installation).peers()
         desk.record(desk.alert(Alert.USE_OF_RESTRICTED_FUNCTION, "the peers were listed"))
-    shown = [_peer(peer, node, seen.get(peer.name)) for peer in node.peers]
     if as_json:
-        print_json(shown)
+        print_json(roll.peers)
         return
     columns = ("name", "AE title", "calls us", "addresses", "certificates", "may", "last seen")
-    print_table(columns, (_peer_row(one) for one in shown))
+    print_table(columns, (_peer_row(peer) for peer in roll.peers))
 
 
 @group.command(epilog=example("second-reader peer unknown --json"))
@@ -56,22 +54,21 @@ def unknown(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) 
     """List who was refused, newest first: why, how often, and what would let it in."""
     from audit.vocabulary import Alert
     from service.cli.desk import at_desk
+    from service.peer_directory import Peers
 
     with at_desk("peer unknown", config) as desk:
-        with desk.foundation.archive.snapshot() as tx:
-            found = desk.foundation.archive.callers.all_refused(tx)
+        found = Peers(desk.foundation.archive, desk.foundation.installation).refused()
         text = "the list of refused callers was read"
         desk.record(desk.alert(Alert.USE_OF_RESTRICTED_FUNCTION, text))
-    shown = [_caller(one) for one in found]
     if as_json:
-        print_json(shown)
+        print_json(found)
         return
     columns = ("id", "from", "AE title", "calls us", "times", "last", "refused because")
-    print_table(columns, (_caller_row(one) for one in shown))
+    print_table(columns, (_caller_row(one) for one in found))
     if found:
         say("\nWhat lets each of them in:")
-    for one in shown:
-        say(f"  {one['id']}  {one['what_allows']}")
+    for one in found:
+        say(f"  {one.id}  {one.what_allows}")
 
 
 @group.command(epilog=example("second-reader peer allow k3v7q2ab --name ct1"))
@@ -158,45 +155,11 @@ def _network(text: str | None) -> "Network | None":
         ) from None
 
 
-def _peer(peer: "PeerSettings", node: "NodeSettings", seen: "Sighting | None") -> dict[str, Any]:
-    return {
-        "name": peer.name,
-        "ae_title": peer.ae_title,
-        "called_ae_title": node.called_ae_title_of(peer),
-        "addresses": [str(network) for network in peer.addresses],
-        "certificates": list(peer.certificates),
-        "issuer_of_patient_id": peer.issuer_of_patient_id,
-        "allow": sorted(right.value for right in peer.allow),
-        "priority": peer.priority.value,
-        "last_seen_at": seen.at if seen else None,
-        "last_seen_address": seen.caller.address if seen else None,
-    }
+def _peer_row(peer: "PeerCard") -> tuple[object, ...]:
+    lists = map(", ".join, (peer.addresses, peer.certificates, peer.allow))
+    return (peer.name, peer.ae_title, peer.called_ae_title, *lists, peer.last_seen_at or "never")
 
 
-def _peer_row(shown: dict[str, Any]) -> tuple[object, ...]:
-    lists = (", ".join(shown[name]) for name in ("addresses", "certificates", "allow"))
-    seen = shown["last_seen_at"] or "never"
-    return (shown["name"], shown["ae_title"], shown["called_ae_title"], *lists, seen)
-
-
-def _caller(one: "RefusedCaller") -> dict[str, Any]:
-    from service.peers import what_allows
-
-    return {
-        "id": one.caller_id,
-        "address": one.caller.address,
-        "calling_ae_title": one.caller.calling_ae_title,
-        "called_ae_title": one.caller.called_ae_title,
-        "certificate_sha256": one.caller.certificate_sha256 or None,
-        "certificate_subject": one.certificate_subject or None,
-        "first_at": one.first_at,
-        "last_at": one.last_at,
-        "count": one.count,
-        "reason": one.reason,
-        "what_allows": what_allows(one),
-    }
-
-
-def _caller_row(shown: dict[str, Any]) -> tuple[object, ...]:
-    names = ("id", "address", "calling_ae_title", "called_ae_title", "count", "last_at", "reason")
-    return tuple(shown[name] for name in names)
+def _caller_row(one: "RefusedCaller") -> tuple[object, ...]:
+    who = (one.id, one.address, one.calling_ae_title, one.called_ae_title)
+    return (*who, one.count, one.last_at, one.reason)

@@ -23,6 +23,7 @@ from service.foundation import Foundation
 from service.health import ArchiveNumbers, Health
 from service.keys import Purpose
 from service.log_reader import LogReader
+from service.peer_directory import Peers
 from service.settings import Installation
 from service.wiring.models import reader, registry
 from service.wiring.process import on_signal, role
@@ -64,6 +65,7 @@ def ports(foundation: Foundation) -> Ports:
         studies=Studies(archive, completeness, access, clock),
         results=Results(archive, foundation.keyring.key(Purpose.RESULT)),
         models=Models(models, asking),
+        peers=Peers(archive, installation),
         audit=LogReader(foundation),
         health=Health(foundation, asking),
     )

@@ -37,6 +37,9 @@ from api.views import (
     Medium,
     ModelCard,
     PartHealth,
+    PeerCard,
+    PeerRoll,
+    RefusedCaller,
     ResultFinding,
     ResultObject,
     ResultReading,
@@ -254,6 +257,45 @@ class FakeModels:
 
 
 @dataclass
+class FakePeers:
+    def peers(self) -> PeerRoll:
+        return PeerRoll(
+            (
+                PeerCard(
+                    name="ct1",
+                    ae_title="CT1",
+                    called_ae_title="SECOND_READER",
+                    addresses=("192.0.2.7/32",),
+                    certificates=(),
+                    issuer_of_patient_id="",
+                    allow=("echo", "store"),
+                    priority="routine",
+                    last_seen_at=None,
+                    last_seen_address=None,
+                ),
+            ),
+            is_current=True,
+        )
+
+    def refused(self) -> tuple[RefusedCaller, ...]:
+        return (
+            RefusedCaller(
+                id="k3v7q2ab",
+                address="192.0.2.9",
+                calling_ae_title="CT2",
+                called_ae_title="SECOND_READER",
+                certificate_sha256=None,
+                certificate_subject=None,
+                first_at=NOON,
+                last_at=NOON,
+                count=3,
+                reason="unknown calling AE title",
+                what_allows="second-reader peer allow k3v7q2ab --name NAME",
+            ),
+        )
+
+
+@dataclass
 class FakeAudit:
     queries: list[AuditQuery] = field(default_factory=list)
 
@@ -292,6 +334,7 @@ class House:
         self.studies = FakeStudies(self.sink)
         self.results = FakeResults(self.studies)
         self.models = FakeModels()
+        self.peers = FakePeers()
         self.audit = FakeAudit()
         self.health = FakeHealth()
         self.registry = CollectorRegistry()
@@ -306,6 +349,7 @@ class House:
             studies=self.studies,
             results=self.results,
             models=self.models,
+            peers=self.peers,
             audit=self.audit,
             health=self.health,
         )

@@ -84,6 +84,7 @@ def test_each_scope_opens_its_own_routes_and_no_other(scope: Scope) -> None:
         Scope.STUDIES_READ: {"/v1/studies", f"/v1/studies/{STUDY_UID}"},
         Scope.RESULTS_READ: {f"/v1/studies/{STUDY_UID}/results"},
         Scope.MODELS_READ: {"/v1/models"},
+        Scope.PEERS_READ: {"/v1/peers", "/v1/peers/unknown"},
         Scope.AUDIT_READ: {"/v1/audit?from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00Z"},
     }
     house = House()

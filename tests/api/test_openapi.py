@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api import schemas
+from api import peer_schemas, schemas
 from api.access import ACCESS, check_covered
 from api.events import EventKind
 from api.views import PartHealth
@@ -23,6 +23,8 @@ ASKED: dict[str, Callable[[House], httpx.Response]] = {
     "GET /v1/studies/{uid}/results": lambda h: h.call("GET", f"/v1/studies/{STUDY_UID}/results"),
     "POST /v1/studies/{uid}/retry": lambda h: h.call("POST", f"/v1/studies/{HELD_UID}/retry"),
     "GET /v1/audit": lambda h: h.call("GET", "/v1/audit", params=SPAN),
+    "GET /v1/peers": lambda h: h.call("GET", "/v1/peers"),
+    "GET /v1/peers/unknown": lambda h: h.call("GET", "/v1/peers/unknown"),
     "GET /v1/models": lambda h: h.call("GET", "/v1/models"),
     "GET /v1/openapi.json": lambda h: h.call("GET", "/v1/openapi.json"),
     "GET /livez": lambda h: h.call("GET", "/livez", key=None),
@@ -104,6 +106,8 @@ ANSWERS = {
     "GET /v1/studies/{uid}/results": schemas.ResultsAnswer,
     "POST /v1/studies/{uid}/retry": schemas.StudyItem,
     "GET /v1/audit": schemas.AuditList,
+    "GET /v1/peers": peer_schemas.PeerList,
+    "GET /v1/peers/unknown": peer_schemas.CallerList,
     "GET /v1/models": schemas.ModelList,
     "GET /readyz": schemas.Readiness,
 }
@@ -147,6 +151,8 @@ def _broken(**faults: Any) -> Callable[[str], httpx.Response]:
                 (house.studies, "study"),
                 (house.audit, "search"),
                 (house.models, "models"),
+                (house.peers, "peers"),
+                (house.peers, "refused"),
             ):
                 setattr(port, method, _raising(faults["read"]))
         return ASKED[route](house)
