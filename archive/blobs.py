@@ -5,32 +5,39 @@ object nor two swapped files can be taken for one another.
 """
 
 import secrets
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from archive.disk import Disk, translated
 from archive.errors import DiskError, MissingObjectError
+from archive.folders import FolderSync
 from core.errors import UnavailableError
 from core.sealing import StreamSealer, open_stream
 
 PARTIAL = ".part"
 _NAME_LENGTH = 32
 _WRITE_BYTES = 256 * 1024
+_FILED_TOGETHER = 64
 
 
 class BlobWriter:
     """Seals one object while it arrives. Nothing of it counts before `commit` has returned."""
 
-    def __init__(self, final: Path, disk: Disk, sealer: StreamSealer) -> None:
+    def __init__(
+        self, final: Path, disk: Disk, sealer: StreamSealer, *, folders: FolderSync
+    ) -> None:
         self.name = final.name
         self.size_bytes = 0
         """Of the plaintext, so far."""
         self._final = final
         self._partial = final.with_name(final.name + PARTIAL)
         self._disk = disk
+        self._folders = folders
         self._sealer = sealer
-        self._pending = bytearray(sealer.header)
+        self._pending = [sealer.header]
+        self._pending_bytes = len(sealer.header)
         self._descriptor: int | None = None
         with translated("creating an object"):
             self._descriptor = disk.create(self._partial)
@@ -38,9 +45,10 @@ class BlobWriter:
     def write(self, plaintext: bytes | memoryview) -> None:
         """Take more of the object."""
         self.size_bytes += len(plaintext)
-        self._pending += self._sealer.update(plaintext)
-        if len(self._pending) >= _WRITE_BYTES:
-            self._flush()
+        for chunk in self._sealer.chunks(plaintext):
+            self._add(chunk)
+            if self._pending_bytes >= _WRITE_BYTES:
+                self._flush()
 
     def commit(self) -> None:
         """Return once the whole object has its name and survives a power cut.
@@ -51,7 +59,7 @@ class BlobWriter:
             Then nothing of the object counts and the writer is spent: a file whose sync failed is
             never synced again, because the system may have dropped what it could not write.
         """
-        self._pending += self._sealer.finish()
+        self._add(self._sealer.finish())
         self._flush()
         try:
             with translated("syncing an object"):
@@ -62,7 +70,7 @@ class BlobWriter:
         with translated("naming an object"):
             self._close()
             self._disk.rename(self._partial, self._final)
-            self._disk.fsync_folder(self._final.parent)
+            self._folders.sync(self._final.parent)
 
     def discard(self) -> None:
         """Leave nothing of an object whose `commit` did not return."""
@@ -71,10 +79,14 @@ class BlobWriter:
             self._disk.unlink(self._partial)
             self._disk.unlink(self._final)
 
+    def _add(self, sealed: bytes) -> None:
+        self._pending.append(sealed)
+        self._pending_bytes += len(sealed)
+
     def _flush(self) -> None:
         with translated("writing an object"):
-            self._disk.write(self._open_descriptor(), bytes(self._pending))
-        self._pending.clear()
+            self._disk.write(self._open_descriptor(), b"".join(self._pending))
+        self._pending, self._pending_bytes = [], 0
 
     def _open_descriptor(self) -> int:
         if self._descriptor is None:
@@ -106,19 +118,42 @@ class BlobFile:
         return self.path.name.endswith(PARTIAL)
 
 
+class _Filing:
+    """Names new objects, those of one moment into one folder: so their names are synced together.
+
+    Beyond the first two characters names are random, and cannot be foretold.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._prefix = ""
+        self._left = 0
+
+    def new_name(self) -> str:
+        with self._lock:
+            if self._left == 0:
+                self._prefix, self._left = secrets.token_hex(1), _FILED_TOGETHER
+            self._left -= 1
+            prefix = self._prefix
+        return prefix + secrets.token_hex(_NAME_LENGTH // 2 - 1)
+
+
 class BlobStore:
     """All sealed objects of an installation, in 256 folders."""
 
     def __init__(self, folder: Path, *, disk: Disk) -> None:
         self._folder = folder
         self._disk = disk
+        self._folders = FolderSync(disk)
+        self._filing = _Filing()
         with translated("opening the folder of objects"):
             disk.make_folders(folder, self.prefixes())
 
     def create(self, key: bytes) -> BlobWriter:
         """Start a new object under the object key of its study."""
-        name = secrets.token_hex(_NAME_LENGTH // 2)
-        return BlobWriter(self._path(name), self._disk, StreamSealer(key, context=_context(name)))
+        name = self._filing.new_name()
+        sealer = StreamSealer(key, context=_context(name))
+        return BlobWriter(self._path(name), self._disk, sealer, folders=self._folders)
 
     def put(self, key: bytes, content: bytes) -> BlobWriter:
         """Store a whole object durably; return its writer, which knows its name and size."""

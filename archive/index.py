@@ -15,6 +15,7 @@ ResultKey = NewType("ResultKey", str)
 """Our name of a result object."""
 
 _KEY_BYTES = 16
+_MOST_KNOWN = 1024
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,10 @@ class IdentityIndex:
     """Makes the keys and look-up digests of one installation."""
 
     key: bytes = field(repr=False)
+    _known: dict[tuple[str, ...], str] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """Keys that were made of late: an object's study is asked for many times."""
 
     def study_key(self, study_instance_uid: str) -> StudyKey:
         """Return our name of a study."""
@@ -33,7 +38,7 @@ class IdentityIndex:
 
     def instance_key(self, sop_instance_uid: str, content_digest: bytes) -> InstanceKey:
         """Return our name of an instance: other content under the same UID is another one."""
-        return InstanceKey(self._key("instance", sop_instance_uid, content_digest.hex()))
+        return InstanceKey(self._made("instance", sop_instance_uid, content_digest.hex()))
 
     def patient_key(
         self, patient: PatientIdentity, *, issuer: str, study_instance_uid: str
@@ -45,7 +50,7 @@ class IdentityIndex:
 
     def result_key(self, sop_instance_uid: str) -> ResultKey:
         """Return our name of a result object that has this UID."""
-        return ResultKey(self._key("result", sop_instance_uid))
+        return ResultKey(self._made("result", sop_instance_uid))
 
     def sop_digest(self, sop_instance_uid: str) -> bytes:
         """Return what all instances of one SOP Instance UID share, whatever their content."""
@@ -56,5 +61,13 @@ class IdentityIndex:
         return keyed_digest(self.key, "installation")
 
     def _key(self, *parts: str) -> str:
+        known = self._known.get(parts)
+        if known is None:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            known = self._known[parts] = self._made(*parts)
+        return known
+
+    def _made(self, *parts: str) -> str:
         digest = keyed_digest(self.key, *parts)[:_KEY_BYTES]
         return base64.b32encode(digest).decode().rstrip("=").lower()

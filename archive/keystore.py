@@ -49,7 +49,8 @@ class Keystore:
         self._wrapper = wrapper
         self._disk = disk
         self._limit = keys_in_memory
-        self._cache: OrderedDict[StudyKey, StudySecrets] = OrderedDict()
+        self._cache: OrderedDict[StudyKey, tuple[StudySecrets, str]] = OrderedDict()
+        """Each with the path of its file, which is looked for before it is used again."""
         self._lock = threading.Lock()
         with translated("opening the keystore"):
             disk.make_folder(folder)
@@ -120,11 +121,12 @@ class Keystore:
 
     def _cached(self, study_key: StudyKey) -> StudySecrets | None:
         with self._lock:
-            secrets_ = self._cache.get(study_key)
-            if secrets_ is None:
+            cached = self._cache.get(study_key)
+            if cached is None:
                 return None
             self._cache.move_to_end(study_key)
-        if self._path(study_key).exists():
+        secrets_, path = cached
+        if os.path.exists(path):  # noqa: PTH110 - for every object, and pathlib takes its time
             return secrets_
         with self._lock:  # another process has forgotten it
             self._cache.pop(study_key, None)
@@ -161,7 +163,7 @@ class Keystore:
             raise SealError(f"the key of study {study_key} is not of 256 bits")
         derived = StudySecrets.derive(key)
         with self._lock:
-            self._cache[study_key] = derived
+            self._cache[study_key] = derived, str(path)
             while len(self._cache) > self._limit:
                 self._cache.popitem(last=False)
         return derived

@@ -17,6 +17,8 @@ from archive.disk import FILE_MODE, translated
 
 SUFFIX = "-door"
 _SHORTEST_S, _LONGEST_S = 0.0002, 0.0008
+_POLITE_S = 0.5
+"""Whoever stands in the door for longer than this is stuck there, and is passed by."""
 
 
 class Door:
@@ -35,9 +37,10 @@ class Door:
         sqlite3.OperationalError
             SQLITE_BUSY, if others write for longer than we wait.
         """
-        deadline = time.monotonic() + self._timeout_s
+        began = time.monotonic()
+        deadline = began + self._timeout_s
         door = self._opened()
-        while not _enter(door) and time.monotonic() < deadline:
+        while not _enter(door) and time.monotonic() < min(deadline, began + _POLITE_S):
             _wait()
         try:
             connection.execute("PRAGMA busy_timeout=0")  # we wait, not SQLite

@@ -93,24 +93,34 @@ class StreamSealer:
 
     def update(self, plaintext: bytes | memoryview) -> bytes:
         """Take more plaintext; return the chunks that are now known not to be last, sealed."""
-        self._pending += plaintext
-        out: list[bytes] = []
-        start, size = 0, self._chunk_bytes
-        with memoryview(self._pending) as pending:
-            while len(pending) - start > size:
-                out.append(self._chunk(pending[start : start + size], last=False))
+        return b"".join(self.chunks(plaintext))
+
+    def chunks(self, plaintext: bytes | memoryview) -> list[bytes]:
+        """Do as `update` does, without joining the chunks; copies no more than one of them."""
+        sealed: list[bytes] = []
+        size, pending = self._chunk_bytes, self._pending
+        with memoryview(plaintext) as view:
+            start = size - len(pending) if pending else 0
+            if len(view) <= start or (not pending and len(view) <= size):
+                pending += view
+                return sealed
+            if pending:
+                pending += view[:start]
+                sealed.append(self._chunk(pending, last=False))
+                pending.clear()
+            while len(view) - start > size:
+                sealed.append(self._chunk(view[start : start + size], last=False))
                 start += size
-        if start:
-            del self._pending[:start]
-        return b"".join(out)
+            pending += view[start:]
+        return sealed
 
     def finish(self) -> bytes:
         """Return the last chunk; the sealer is spent."""
-        sealed = self._chunk(bytes(self._pending), last=True)
+        sealed = self._chunk(self._pending, last=True)
         self._pending.clear()
         return sealed
 
-    def _chunk(self, plaintext: bytes | memoryview, *, last: bool) -> bytes:
+    def _chunk(self, plaintext: bytes | bytearray | memoryview, *, last: bool) -> bytes:
         nonce = _nonce(self._counter, last=last)
         self._counter += 1
         return self._cipher.encrypt(nonce, plaintext, self._aad)

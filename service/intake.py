@@ -95,11 +95,15 @@ class Reception:
         """
         self._scanner.feed(fragment)
         self._digest.update(fragment)
-        if self._writer is not None:
-            self._writer.write(fragment)
+        writer = self._writer or self._opened_writer()
+        if writer is not None:
+            writer.write(fragment)
             return
         self._held += fragment
-        self._open_writer()
+        if len(self._held) > MAX_HELD_BYTES:
+            raise MalformedInstanceError(
+                f"no Study Instance UID within the first {MAX_HELD_BYTES} bytes"
+            )
 
     def commit(self) -> None:
         """Return once the object, its row and its audit record are durable, or raise."""
@@ -135,19 +139,18 @@ class Reception:
         else:
             self._writer.discard()
 
-    def _open_writer(self) -> None:
+    def _opened_writer(self) -> BlobWriter | None:
+        """Return a writer that has all that came before, once it is known whose study it is."""
         value = self._scanner.leading(_STUDY_INSTANCE_UID)
         uid = (value or b"").decode("ascii", "replace").strip(" \0")
-        if uid:
-            archive = self._intake.archive
-            self._study_key = archive.index.study_key(uid)
-            self._writer = archive.new_object(self._study_key)
-            self._writer.write(bytes(self._held))
-            self._held.clear()
-        elif len(self._held) > MAX_HELD_BYTES:
-            raise MalformedInstanceError(
-                f"no Study Instance UID within the first {MAX_HELD_BYTES} bytes"
-            )
+        if not uid:
+            return None
+        archive = self._intake.archive
+        self._study_key = archive.index.study_key(uid)
+        writer = self._writer = archive.new_object(self._study_key)
+        writer.write(bytes(self._held))
+        self._held.clear()
+        return writer
 
     def _parse(self) -> Instance:
         instance = self._intake.reader.read(

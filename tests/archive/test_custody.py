@@ -3,9 +3,10 @@
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -241,21 +242,22 @@ def test_a_database_that_others_lock_fails_the_group_and_nothing_is_left(tmp_pat
 
 # --- the statements ----------------------------------------------------------------------------
 
-STATEMENTS: dict[str, Callable[[], Prepared]] = {
+STATEMENTS = {
     **{
-        name: lambda statement=statement: statement  # type: ignore[misc]
+        name: statement
         for name, statement in vars(custody_statements).items()
         if isinstance(statement, Prepared)
     },
-    "known_digests": lambda: known_digests(3),
-    "newest_revisions": lambda: newest_revisions(3),
+    "known_digests": known_digests(3),
+    "newest_revisions": newest_revisions(3),
 }
 
 
 @pytest.mark.parametrize("name", STATEMENTS)
 def test_each_statement_can_be_written_for_both_databases(name: str) -> None:
     assert len(STATEMENTS) > 8
-    for dialect in (sqlite.dialect(), postgresql.dialect(paramstyle="pyformat")):
-        written, order, _ = STATEMENTS[name]()._text(dialect)
+    dialects: list[Any] = [sqlite.dialect(), postgresql.dialect(paramstyle="pyformat")]  # type: ignore[no-untyped-call]
+    for dialect in dialects:
+        written, order, _ = STATEMENTS[name]._text(dialect)
         assert written.split()[0] in {"SELECT", "INSERT", "UPDATE"}
         assert (order is None) == (dialect.name == "postgresql")

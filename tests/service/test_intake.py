@@ -4,6 +4,7 @@ import errno
 import itertools
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from io import BytesIO
@@ -18,7 +19,9 @@ from sqlalchemy import select, text
 
 from anonymizer.encoding import deflate
 from archive.archive import Archive
+from archive.database import Batch
 from archive.entries import InstanceRecord, Standing
+from archive.errors import DatabaseUnavailableError
 from archive.tables import instance
 from audit.vocabulary import Decision
 from core.errors import (
@@ -328,6 +331,86 @@ def test_the_sync_of_the_object_itself_counts(house: House, step: str) -> None:
     with pytest.raises(UnavailableError):
         house.store(second)
     assert (house.rows(), len(house.audited()), house.files()) == (1, 1, 1)
+
+
+def _store_side_by_side(house: House, datasets: Sequence[Dataset]) -> list[Dataset]:
+    """Store them all at once; return those that were acknowledged."""
+    acknowledged: list[Dataset] = []
+
+    def store(dataset: Dataset) -> None:
+        try:
+            house.store(dataset)
+        except UnavailableError:
+            return
+        acknowledged.append(dataset)
+
+    threads = [threading.Thread(target=store, args=(dataset,)) for dataset in datasets]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return acknowledged
+
+
+def _assert_whole(house: House, acknowledged: Sequence[Dataset]) -> None:
+    """Exactly what was acknowledged has a row, a file that can be read, and an audit record."""
+    wanted = {str(dataset.SOPInstanceUID) for dataset in acknowledged}
+    records = house.instances(acknowledged[0])
+    assert {record.instance.sop_instance_uid for record in records} == wanted
+    for record in records:
+        house.archive.read_object(record.revision.study_key, record.blob_name)
+    assert house.rows() == house.files() == house.audited().count("custody") == len(wanted)
+
+
+@pytest.mark.parametrize("after", range(4))
+@pytest.mark.parametrize("step", ["create", "write", "fsync", "rename", "fsync_folder"])
+def test_one_fault_of_the_disk_costs_only_the_objects_it_was_about(
+    house: House, step: str, after: int
+) -> None:
+    first = ct_image()
+    house.store(first)
+    house.disk.synced.clear()
+    house.disk.fail(step, after=after, once=True)
+    study = {"StudyInstanceUID": first.StudyInstanceUID}
+    datasets = [ct_image(attributes=study) for _ in range(4)]
+    acknowledged = _store_side_by_side(house, datasets)
+    is_shared = step == "fsync_folder"  # one sync may have been for several
+    if not is_shared or not house.disk.failing:
+        assert len(acknowledged) < 4
+    assert is_shared or len(acknowledged) == 3
+    _assert_whole(house, [first, *acknowledged])
+    assert len(house.disk.synced) == len(set(house.disk.synced))  # none was synced again
+    house.disk.fail("")
+    failed = [dataset for dataset in datasets if dataset not in acknowledged]
+    assert len(_store_side_by_side(house, failed)) == len(failed)
+    _assert_whole(house, [first, *datasets])
+
+
+@pytest.mark.parametrize("is_unknown", [False, True])
+def test_nothing_is_acknowledged_when_the_transaction_of_a_group_fails(
+    house: House, is_unknown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If it was the commit itself, the files stay: only the sweep knows whether rows name them."""
+    first = ct_image()
+    house.store(first)
+    original = house.archive.database.batch
+
+    @contextmanager
+    def failing() -> Iterator[Batch]:
+        with original() as batch:
+            yield batch
+            batch.may_be_committed = is_unknown
+            raise DatabaseUnavailableError("as the test wants it")
+
+    study = {"StudyInstanceUID": first.StudyInstanceUID}
+    datasets = [ct_image(attributes=study) for _ in range(4)]
+    with monkeypatch.context() as broken:
+        broken.setattr(house.archive.database, "batch", failing)
+        assert _store_side_by_side(house, datasets) == []
+    assert (house.rows(), house.files()) == (1, 5 if is_unknown else 1)
+    house.archive.upkeep.sweep(now=NOON.timestamp() + 10**9, grace_s=60)
+    assert len(_store_side_by_side(house, datasets)) == 4
+    _assert_whole(house, [first, *datasets])
 
 
 def test_a_machine_that_dies_before_the_commit_leaves_an_orphan_only(house: House) -> None:

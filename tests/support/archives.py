@@ -2,6 +2,7 @@
 
 import errno
 import os
+import threading
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -54,11 +55,15 @@ class FailingDisk(Disk):
     code: int = errno.EIO
     after: int = 0
     """How many calls of that kind succeed first."""
+    once: bool = False
     calls: list[tuple[str, object]] = field(default_factory=list)
+    synced: list[str] = field(default_factory=list)
+    """The name of each file whenever its sync was asked for."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def fail(self, call: str, code: int = errno.EIO, *, after: int = 0) -> None:
-        """Let one kind of call fail from now on."""
-        self.failing, self.code, self.after = call, code, after
+    def fail(self, call: str, code: int = errno.EIO, *, after: int = 0, once: bool = False) -> None:
+        """Let one kind of call fail from now on, or once."""
+        self.failing, self.code, self.after, self.once = call, code, after, once
 
     def create(self, path: Path) -> int:
         self._note("create", path)
@@ -69,6 +74,7 @@ class FailingDisk(Disk):
         super().write(descriptor, content)
 
     def fsync(self, descriptor: int) -> None:
+        self.synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
         self._note("fsync", descriptor)
         super().fsync(descriptor)
 
@@ -85,10 +91,14 @@ class FailingDisk(Disk):
         super().fsync_folder(folder)
 
     def _note(self, call: str, what: object) -> None:
-        self.calls.append((call, what))
-        if call == self.failing:
+        with self.lock:
+            self.calls.append((call, what))
+            if call != self.failing:
+                return
             self.after -= 1
             if self.after < 0:
+                if self.once:
+                    self.failing = ""
                 raise OSError(self.code, "as the test wants it")
 
 
