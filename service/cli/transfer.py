@@ -8,10 +8,12 @@ import typer
 
 from service.cli.options import JsonOption, OptionalConfig, complain, example, print_json, say
 from service.cli.progress import progress
+from service.cli.secure import SecureOptions, Tls, TlsCa, TlsCertificate, TlsKey, TlsPeer
 
 if TYPE_CHECKING:
     from dicom_node.association import Destination
     from dicom_node.part10 import OutgoingObject
+    from dicom_node.settings import TlsCallSettings
     from dicom_node.store_scu import SendOutcome
 
 Called = Annotated[str, typer.Option("--called", help="AE title of the peer.")]
@@ -31,6 +33,11 @@ def send(
     to: Annotated[str, typer.Option("--to", help="HOST:PORT of the peer.")],
     called: Called,
     calling: Calling = "SECOND_READER",
+    tls: Tls = False,
+    tls_certificate: TlsCertificate = None,
+    tls_key: TlsKey = None,
+    tls_ca: TlsCa = None,
+    tls_peer: TlsPeer = None,
     config: OptionalConfig = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -42,7 +49,8 @@ def send(
     from dicom_node.store_scu import send as store
     from service.cli.sending import ledger
 
-    destination = _destination(to, called, calling)
+    secure = SecureOptions(tls, tls_certificate, tls_key, tls_ca, tls_peer)
+    destination = _destination(to, called, calling, secure.settings(config))
     with progress("looking", None):
         named, skipped = _objects(paths)
     names, objects = [name for name, _ in named], [outgoing for _, outgoing in named]
@@ -65,12 +73,19 @@ def echo(
     to: Annotated[str, typer.Argument(metavar="HOST:PORT", help="The peer to ask.")],
     called: Called,
     calling: Calling = "SECOND_READER",
+    tls: Tls = False,
+    tls_certificate: TlsCertificate = None,
+    tls_key: TlsKey = None,
+    tls_ca: TlsCa = None,
+    tls_peer: TlsPeer = None,
+    config: OptionalConfig = None,
 ) -> None:
     """Ask a peer whether it is there and knows us (C-ECHO)."""
     from dicom_node.association import echo as verify
 
-    seconds = verify(_destination(to, called, calling))
-    say(f"{called} at {to} answered in {seconds * 1000:.0f} ms")
+    secure = SecureOptions(tls, tls_certificate, tls_key, tls_ca, tls_peer)
+    seconds = verify(_destination(to, called, calling, secure.settings(config)))
+    say(f"{called} at {to} answered in {seconds * 1000:.0f} ms{' over TLS' if tls else ''}")
 
 
 def _objects(paths: list[Path]) -> tuple[list[tuple[str, "OutgoingObject"]], list[tuple[str, str]]]:
@@ -89,13 +104,15 @@ def _objects(paths: list[Path]) -> tuple[list[tuple[str, "OutgoingObject"]], lis
     return objects, skipped
 
 
-def _destination(to: str, called: str, calling: str) -> "Destination":
+def _destination(
+    to: str, called: str, calling: str, tls: "TlsCallSettings | None"
+) -> "Destination":
     from dicom_node.association import Destination
 
     match = re.fullmatch(r"\[?([^\]]+?)\]?:(\d{1,5})", to)
     if match is None or not 0 < int(match[2]) < 65536:
         raise typer.BadParameter(f"{to} is not HOST:PORT", param_hint="--to")
-    return Destination(called, match[1], int(match[2]), called, calling)
+    return Destination(called, match[1], int(match[2]), called, calling, tls=tls)
 
 
 def _report(

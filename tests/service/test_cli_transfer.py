@@ -1,5 +1,6 @@
 """`send` and `echo`: against a real node, and into the audit log."""
 
+import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.dicom_node.fakes import MemorySink, RunningNode, peer, running_node
+from tests.dicom_node.secure import Hospital, secure_node
 from tests.support.builders import endoscopic_image, part10
 from tests.support.commands import Ran, second_reader
 
@@ -112,3 +114,54 @@ def events_of(config: Path, patient: str) -> list[dict[str, Any]]:
     ran = second_reader("audit", "search", "--patient", patient, "--json", "--config", config)
     found: list[dict[str, Any]] = ran.data
     return found
+
+
+@pytest.fixture
+def hospital(tmp_path: Path) -> Hospital:
+    return Hospital(tmp_path / "tls")
+
+
+def secure(hospital: Hospital, *words: str) -> tuple[str, ...]:
+    files = {
+        "--tls-certificate": hospital.scanner.certificate_file,
+        "--tls-key": hospital.scanner.key_file,
+        "--tls-ca": hospital.authority.file,
+    }
+    named = (word for option, file in files.items() for word in (option, str(file)))
+    return ("--calling", "SCANNER", "--called", "READER", "--tls", *named, *words)
+
+
+def test_echo_and_send_go_over_tls(tmp_path: Path, hospital: Hospital) -> None:
+    with secure_node(hospital, port=None) as node:
+        to = f"127.0.0.1:{node.node.tls_port}"
+        ran = second_reader("echo", to, *secure(hospital))
+        assert ran.code == 0, ran.err
+        assert "over TLS" in ran.out
+        folder = folder_of(tmp_path, 2)
+        assert second_reader("send", folder, "--to", to, *secure(hospital)).code == 0
+    assert len(node.sink.committed) == 2
+
+
+def test_a_call_over_tls_shows_the_certificate_of_the_installation(
+    tmp_path: Path, hospital: Hospital
+) -> None:
+    files = {name: str(path) for name, path in hospital.tls(hospital.scanner).items()}
+    (tmp_path / "config.yaml").write_text(json.dumps({"dicom_node": {"tls": files}}))
+    with secure_node(hospital) as node:
+        to = f"127.0.0.1:{node.node.tls_port}"
+        words = ("--called", "READER", "--calling", "SCANNER", "--tls")
+        assert second_reader("echo", to, *words).code == 0
+        named = second_reader("echo", to, *words, "--tls-peer", "CN:PACS")
+    assert named.code == 1
+    assert "certificate of somebody else" in named.err
+
+
+def test_what_is_missing_for_a_call_over_tls_is_said(hospital: Hospital) -> None:
+    bare = second_reader("echo", "127.0.0.1:1", "--called", "READER", "--tls")
+    assert bare.code != 0
+    assert "--tls-certificate" in bare.err
+    words = [word for word in secure(hospital) if word != "--tls"]
+    assert second_reader("echo", "127.0.0.1:1", *words).code == 2
+    odd = second_reader("echo", "127.0.0.1:1", *secure(hospital, "--tls-peer", "PACS"))
+    assert odd.code == 2
+    assert "a certificate is named by" in odd.err
