@@ -4,12 +4,14 @@ import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from api.views import PartHealth
+from archive.accounting import Accounting, Balance
 from archive.scrub import Damage
 from core.errors import ServiceError, UnavailableError
 from core.states import DeliveryState, RevisionState
@@ -24,6 +26,7 @@ log = logging.getLogger(__name__)
 
 LEAST_FREE_BYTES = 1024**3
 _READER_LIMIT_S = 1.0
+_BALANCE_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,7 @@ class ArchiveNumbers(Collector):
 
     def __init__(self, foundation: Foundation) -> None:
         self._foundation = foundation
+        self._counted: tuple[datetime, Mapping[str, Balance]] | None = None
 
     def collect(self) -> Iterable[Metric]:
         """Yield the numbers of this moment; only that there are none if the archive is away."""
@@ -164,6 +168,7 @@ class ArchiveNumbers(Collector):
             waiting = archive.outbox.count_pending(tx)
             age = archive.outbox.oldest_pending_age(tx, now=now) or 0.0
             damaged = Damage().count(tx)
+        yield from self._balances(now)
         yield _gauge(
             "study_revisions",
             "Revisions of studies by state.",
@@ -185,6 +190,31 @@ class ArchiveNumbers(Collector):
         yield GaugeMetricFamily(
             "second_reader_audit_outbox_age_seconds", "How long the oldest has waited.", age
         )
+
+    def _balances(self, now: datetime) -> Iterator[Metric]:
+        """Yield what arrived and what became of it; counted anew at times, for it takes a while."""
+        counted = self._counted
+        if counted is None or abs((now - counted[0]).total_seconds()) >= _BALANCE_S:
+            with self._foundation.archive.snapshot() as tx:
+                balances = {
+                    "objects": Accounting().objects(tx),
+                    "studies": Accounting().studies(tx),
+                }
+            counted = self._counted = (now, balances)
+        for what, balance in counted[1].items():
+            name, text = f"second_reader_{what}_received", f"All {what} that arrived."
+            yield GaugeMetricFamily(name, text, balance.received)
+            became = GaugeMetricFamily(
+                f"second_reader_{what}", f"What became of the {what}.", labels=["outcome"]
+            )
+            for outcome, number in balance.outcomes.items():
+                became.add_metric([outcome], number)
+            yield became
+            name, text = (
+                f"second_reader_{what}_unaccounted",
+                "Received, and nothing is known of it.",
+            )
+            yield GaugeMetricFamily(name, text, balance.unaccounted)
 
 
 def _gauge(name: str, text: str, values: Mapping[str, int]) -> Metric:

@@ -4,12 +4,13 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime
 
+from archive.accounting import Accounting, NotStored
 from archive.archive import Archive
 from archive.callers import CallerName, Refusals, Sighting
 from archive.database import Transaction
 from audit.vocabulary import Alert
 from core.clock import Clock
-from core.errors import CorruptionError, ForgottenError, ServiceError
+from core.errors import AccessError, CorruptionError, ForgottenError, InputError, ServiceError
 from core.model import RemoteAE
 from dicom_node.gate import parse_address
 from dicom_node.ports import AssociationOrigin, Ending, IncomingObject, Refusal
@@ -96,11 +97,12 @@ class NodeWatch:
 
     def refused(self, refusal: Refusal) -> None:
         """Record that somebody was not let in, and list him for an administrator to allow."""
+        again = f" ({refusal.times} times more)" if refusal.is_repeated else ""
         record = self.trail.refused(
             refusal.calling_ae_title,
             refusal.called_ae_title,
-            refusal.address,
-            f"{refusal.reason.value}. {refusal.remedy}",
+            refusal.address or "several addresses",
+            f"{refusal.reason.value}{again}. {refusal.remedy}",
         )
         now = self.clock()
         with self.archive.transaction() as tx:
@@ -119,7 +121,9 @@ class NodeWatch:
     ) -> None:
         """Record that an object was not stored."""
         record = self.trail.not_received(origin.peer, incoming.sop_class_uid, error.message)
+        is_refused = isinstance(error, InputError | AccessError)
         with self.archive.transaction() as tx:
+            Accounting().not_stored(tx, NotStored.REFUSED if is_refused else NotStored.FAILED)
             self.archive.outbox.add(tx, record.event_id, record.sealed, at=self.clock())
 
 
@@ -138,8 +142,8 @@ def refusals(refusal: Refusal, now: datetime) -> Refusals:
         refusal.called_ae_title,
         refusal.certificate_fingerprint,
     )
-    at = refusal.last_at or now
-    return Refusals(caller, "", refusal.reason.value, refusal.remedy, at, at, refusal.times)
+    at, names = refusal.last_at or now, refusal.certificate_names
+    return Refusals(caller, names, refusal.reason.value, refusal.remedy, at, at, refusal.times)
 
 
 def _address(address: str) -> str:
