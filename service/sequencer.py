@@ -53,7 +53,10 @@ class Sequencer:
         self._told_signed: Checkpoint | None = None
 
     def run_once(self) -> int:
-        """Append everything that waits; return how many records that were.
+        """Append everything that waits now; return how many records that were.
+
+        What comes meanwhile is for the next call: to append a few records costs as much as to
+        append many, and the senders wait for the database while they are marked.
 
         Raises
         ------
@@ -62,10 +65,13 @@ class Sequencer:
         """
         if not self._leads():
             return 0
-        appended = 0
-        while records := self._pending():
-            self._append(records)
+        appended, is_more = 0, True
+        while is_more:
+            records = self._pending()
+            if records:
+                self._append(records)
             appended += len(records)
+            is_more = len(records) == BATCH
         if self._keeper is not None:
             self._keeper.sign_if_due()
             self._note_signed(self._keeper)

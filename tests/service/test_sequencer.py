@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from archive.outbox import OutboxRecord
 from audit.errors import BrokenChainError
 from audit.records import SealedRecord
 from audit.search import read_events
@@ -13,7 +14,7 @@ from core.clock import utc_now
 from core.errors import UnavailableError
 from service.foundation import Foundation
 from service.keys import Purpose
-from service.sequencer import Sequencer
+from service.sequencer import BATCH, Sequencer
 from tests.support.house import House, house
 
 
@@ -55,6 +56,35 @@ def test_records_reach_the_log_once_and_in_their_order(home: House) -> None:
     assert one.run_once() == 0
     one.close()
     assert logged(home.foundation) == ids
+
+
+def test_more_than_one_batch_is_appended_at_once(home: House) -> None:
+    sealed = [home.foundation.trail.process(started=True) for _ in range(BATCH + 3)]
+    with home.foundation.archive.transaction() as tx:
+        for one in sealed:
+            home.foundation.archive.outbox.add(tx, one.event_id, one.sealed, at=utc_now())
+    appender = sequencer(home.foundation)
+    assert appender.run_once() == BATCH + 3
+    appender.close()
+    assert logged(home.foundation) == [one.event_id for one in sealed]
+
+
+def test_what_comes_while_it_appends_is_left_for_the_next_time(
+    home: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would append every record by itself while senders store, and slow them down."""
+    ids = record(home.foundation, 2)
+    appender = sequencer(home.foundation)
+    original = appender._append
+
+    def append(records: tuple[OutboxRecord, ...]) -> None:
+        original(records)
+        ids.extend(record(home.foundation, 1))
+
+    monkeypatch.setattr(appender, "_append", append)
+    assert [appender.run_once() for _ in range(3)] == [2, 1, 1]
+    appender.close()
+    assert logged(home.foundation) == ids[:4]
 
 
 def test_only_one_process_appends(home: House) -> None:
