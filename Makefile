@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-TRIALS ?= 300
 .DEFAULT_GOAL := help
 # Without a finder new packages are found at once; setuptools would warn of that in 12 lines.
 PIP_INSTALL := PYTHONWARNINGS='ignore:Compat editable installs' $(BIN)/pip install --quiet \
@@ -42,9 +41,8 @@ fix: $(VENV)/.complete ## repair what can be repaired
 test: setup ## all tests, with the real peers
 	$(BIN)/pytest
 
-torture: setup ## kill the service TRIALS times (300); goes on where it was stopped
-	SECOND_READER_KILL_TRIALS=$(TRIALS) SECOND_READER_KILL_STATE=$(CURDIR)/.torture \
-		$(BIN)/pytest tests/torture/test_kill.py
+torture: setup ## the long suites, or one: SUITE=power-loss TRIALS=50; goes on where it was stopped
+	$(BIN)/python -m tests.torture.manifest $(or $(SUITE),all) $(TRIALS)
 
 demo: base ## one study through the whole service on this machine
 	$(BIN)/second-reader demo

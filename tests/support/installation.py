@@ -86,7 +86,7 @@ class Service:
                 env={**self.environment, **self._variables()},
             )
 
-    def wait_until_ready(self, *, seconds: float = 60.0) -> None:
+    def wait_until_ready(self, *, seconds: float = 180.0) -> None:
         """Return once `/readyz` says so, and the listener of this very start listens.
 
         Readiness goes by leases, which outlive a process that was killed by some seconds.

@@ -19,7 +19,8 @@ from tests.torture.judge import Judge
 from tests.torture.preload import Control, Preload, preload
 from tests.torture.recording import WRITERS
 
-RECOVERED_WITHIN_S = 10.0
+RECOVERED_WITHIN_S = 60.0
+"""On a machine that does much else; the seconds that were seen are noted with each trial."""
 
 
 @dataclass

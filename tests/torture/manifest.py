@@ -30,6 +30,8 @@ class Suite:
     """Says how many, if it is a test."""
     option: str = ""
     """Says how many, if it is a program."""
+    more: tuple[str, ...] = ()
+    """Its other arguments."""
 
     def size(self) -> int:
         """Return how many trials this run makes."""
@@ -38,7 +40,7 @@ class Suite:
     def command(self, trials: int) -> list[str]:
         """Return what runs it with so many trials."""
         sized = [self.option, str(trials)] if self.option else []
-        return [sys.executable, *self.program, *sized]
+        return [sys.executable, *self.program, *sized, *self.more]
 
     def environment(self, trials: int) -> dict[str, str]:
         """Return what its environment needs besides."""
@@ -59,16 +61,16 @@ def _tests(what: str, file: str, gate: int, long: int) -> Suite:
 
 
 SUITES: Mapping[str, Suite] = {
-    "kill": _tests("kill -9 of the whole service (REL-1)", "tests/torture/test_kill.py", 3, 300),
+    "kill": _tests("kill -9 of the whole service (REL-1)", "tests/torture/test_kill.py", 2, 300),
     "failpoints": _tests(
         "kill at every step from reading to replying (REL-2); a trial is one step",
-        "tests/torture/test_failpoints.py", 4, 200,
+        "tests/torture/test_failpoints.py", 4, 290,
     ),
     "power-loss": _tests(
         "the disk forgets what was not synced (REL-2)", "tests/torture/test_power_loss.py", 5, 50
     ),
     "sync-faults": _tests(
-        "the k-th sync fails (REL-3); a trial is one k", "tests/torture/test_sync_faults.py", 6, 61
+        "the k-th sync fails (REL-3); a trial is one k", "tests/torture/test_sync_faults.py", 5, 61
     ),
     "disk-full": _tests(
         "archive, database, audit or keystore is full (REL-4)",
@@ -79,13 +81,18 @@ SUITES: Mapping[str, Suite] = {
     ),
     "drain": _tests("SIGTERM while senders push (REL-14)", "tests/torture/test_drain.py", 1, 20),
     "siege": Suite(
-        "senders under attack", ("-m", "pytest", "tests/system/test_siege.py"), 1, 1
+        "senders while others attack the listener; a trial is a second",
+        ("-m", "pytest", "tests/system/test_siege.py"), 20, 600, "SECOND_READER_SIEGE_S",
     ),
     "parse": Suite(
-        "hostile objects (REL-8)", ("-m", "tests.fuzz.parse"), 200, 200_000, option="--cases"
+        "hostile objects (REL-8)",
+        ("-m", "tests.fuzz.parse"), 200, 200_000, option="--runs",
+        more=("--engine", "seeded", "--seconds", "1e9", "--corpus", ".torture/parse"),
     ),
     "pdu": Suite(
-        "hostile associations", ("-m", "tests.fuzz.pdu"), 200, 200_000, option="--cases"
+        "hostile associations (REL-8)",
+        ("-m", "tests.fuzz.pdu"), 200, 200_000, option="--runs",
+        more=("--seconds", "1e9", "--corpus", ".torture/pdu"),
     ),
 }  # fmt: skip
 

@@ -21,11 +21,12 @@ from tests.torture.judge import Judge
 from tests.torture.manifest import diary_file, size
 
 SEED = 20261121
-DRAINED_WITHIN_S = 30.0
+DRAINED_WITHIN_S = 30.0 + 15.0
+"""After 30 s the supervisor ends what is left; the rest is for a machine that does much else."""
 DIARY = Diary(diary_file("drain"))
 MIGRATIONS = Path(archive.__path__[0]) / "migrations"
 
-pytestmark = [pytest.mark.external("DCMTK"), pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.external("DCMTK"), pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

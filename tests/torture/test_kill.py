@@ -36,7 +36,7 @@ DIARY = Diary(diary_file("kill"))
 pytestmark = [
     pytest.mark.external("DCMTK", "Orthanc"),
     pytest.mark.slow,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
 ]
 
 

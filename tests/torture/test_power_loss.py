@@ -26,7 +26,7 @@ CUTS_IN_ONE_RUN = 5
 SEED = 20261121
 DIARY = Diary(diary_file("power-loss"))
 
-pytestmark = [pytest.mark.external("DCMTK", "gcc"), pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.external("DCMTK", "gcc"), pytest.mark.slow, pytest.mark.timeout(600)]
 
 Runs = Callable[[int], Recording]
 
