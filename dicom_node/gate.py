@@ -18,11 +18,12 @@ _SPARE_SEATS = 16
 """Beyond `max_associations`: so many more are heard, to be told that we are full."""
 
 _MAX_AE_TITLE = 16
+_MAX_NAMES = 128
 
 
-def readable(ae_title: str) -> str:
+def readable(said: str, longest: int = _MAX_AE_TITLE) -> str:
     """Return an AE title as it may be logged: short, printable, nothing that ends a line."""
-    shown = ae_title.strip(" ")[:_MAX_AE_TITLE]
+    shown = said.strip(" ")[:longest]
     return "".join(c if " " <= c <= "~" and c not in "\\\"'" else "?" for c in shown)
 
 
@@ -223,13 +224,15 @@ def _unbound(peer: PeerSettings, caller: Caller) -> Refusal | None:
 
 
 def _refusal(reason: RefusalReason, caller: Caller, remedy: str) -> Refusal:
+    shown = caller.certificate
     return Refusal(
         reason=reason,
         address=caller.address,
         calling_ae_title=readable(caller.calling_ae_title),
         called_ae_title=readable(caller.called_ae_title),
         remedy=remedy,
-        certificate_fingerprint=caller.certificate.fingerprint if caller.certificate else "",
+        certificate_fingerprint=shown.fingerprint if shown else "",
+        certificate_names=readable(", ".join(shown.names), _MAX_NAMES) if shown else "",
     )
 
 

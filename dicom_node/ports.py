@@ -82,6 +82,8 @@ class Refusal:
     """Names the setting of config.yaml to change."""
     certificate_fingerprint: str = ""
     """SHA-256 of the certificate that the peer proved to own; empty without TLS."""
+    certificate_names: str = ""
+    """Whom that certificate names, readable and cut to a line; empty without TLS."""
     last_at: datetime | None = None
     """When it last happened; given once it is reported."""
     times: int = 1

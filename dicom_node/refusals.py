@@ -86,6 +86,7 @@ class Refusals:
                 calling_ae_title="",
                 called_ae_title="",
                 certificate_fingerprint="",
+                certificate_names="",
             )
         if key in self._folds or len(key) == 1:
             self._fold(key, refusal)

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,28 @@ def test_who_was_refused_is_listed_newest_first_with_what_lets_it_in(
     table = peer(config, "unknown").out
     assert oldest["what_allows"] in table
     assert "192.0.2.9" in table
+
+
+def test_what_is_told_again_counts_and_the_certificate_is_shown(
+    config: Path, foundation: Foundation
+) -> None:
+    told = Refusal(
+        UNKNOWN,
+        "192.0.2.7",
+        "CT1",
+        "SECOND_READER",
+        "Add it",
+        certificate_fingerprint="ab" * 32,
+        certificate_names="CN:CT1",
+    )
+    watch(foundation).refused(told)
+    watch(foundation).refused(replace(told, times=40, is_repeated=True))
+    (caller,) = peer(config, "unknown", "--json").data
+    assert caller["count"] == 41
+    assert caller["certificate_sha256"] == "ab" * 32
+    assert caller["certificate_subject"] == "CN:CT1"
+    ran = second_reader("audit", "search", "--event", "110113", "--json", "--config", config)
+    assert "(40 times more)" in ran.out
 
 
 def test_who_is_only_one_too_many_is_not_listed(config: Path, foundation: Foundation) -> None:
