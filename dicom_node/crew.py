@@ -245,6 +245,7 @@ class Crew:
     def _hear(self, member: Member, line: socket.socket) -> None:
         was_open, is_there = member.is_open, member.hear()
         if member.is_open and not was_open:
+            log.info("receiver %d is ready", member.number)
             self._is_settled.set()
             self._start_next()
         if not is_there:

@@ -43,8 +43,11 @@ Implementation class UID `{class_uid}`, version name `{version_name}`, applicati
 
 An association is accepted only from a configured peer (`dicom_node.peers`), known by called AE
 title, calling AE title and address together. All others are rejected (result 1, source 1; reason 7
-for the called AE title, 3 for the calling AE title or the address). Beyond `max_associations` the
-rejection is transient (2, 3, 2), as it is while the association cannot be recorded (2, 3, 1).
+for the called AE title, 3 for the calling AE title or the address). Beyond `max_associations`, of
+the node or of the peer, the rejection is transient (2, 3, 2), as it is while the association cannot
+be recorded (2, 3, 1). More than 128 presentation contexts are rejected (1, 1, 1). What does not
+begin with an A-ASSOCIATE-RQ is aborted, and a request that is not whole after `request_timeout_s`
+is closed.
 
 Presentation contexts that the peer is not allowed have result 1 (user rejection), unknown abstract
 syntaxes 3, and those without a transfer syntax of section 5 have 4; the others in the same
@@ -56,7 +59,10 @@ ignored.
 
 A C-STORE is answered with success only after the object, its index and its audit record are on
 stable storage. All attributes are kept, private ones included; nothing is coerced. After a failure
-the association stays usable, except for an object longer than `max_object_bytes`, which ends it.
+the association stays usable; an object longer than `max_object_bytes` is read to its end, not kept
+and answered A700, and one of four times that length ends the association. So does a peer that sends
+less than `min_bytes_per_s` while an object arrives, and the age of `association_timeout_s`, but
+that only between two messages.
 
 {statuses}
 
@@ -97,6 +103,8 @@ SETTINGS = (
     "request_timeout_s",
     "pdu_timeout_s",
     "idle_timeout_s",
+    "min_bytes_per_s",
+    "association_timeout_s",
 )
 
 
