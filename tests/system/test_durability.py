@@ -53,7 +53,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     service = install(folder / "installation")
     trace = folder / "trace"
     with running(service):
-        with recording([service.role("dicom").pid], DURABILITY, trace, most_bytes=512):
+        listener = service.role("dicom")
+        pids = [one.pid for one in (listener, *listener.children(recursive=True))]
+        with recording(pids, DURABILITY, trace, most_bytes=512):
             output, _ = storescu(service.dicom_port, files).communicate(timeout=60)
             again, _ = storescu(service.dicom_port, files / "0.dcm").communicate(timeout=60)
         assert (output + again).count(b"Received Store Response (Success)") == OBJECTS + 1
