@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from service.checks import audit, callers, environment, models, network, storage
+from service.checks import audit, callers, environment, models, network, storage, tls
 from service.checks.report import Check, Needs, Result, Verdict
 from service.checks.scene import Limits, Scene, on_scene
 
@@ -13,6 +13,7 @@ CHECKS: tuple[Check, ...] = (
     *storage.CHECKS,
     *audit.CHECKS,
     *models.CHECKS,
+    *tls.CHECKS,
     *network.CHECKS,
     *callers.CHECKS,
     *environment.LAST,

@@ -12,11 +12,11 @@ from ipaddress import ip_address
 from dicom_node.association import Destination, echo
 from dicom_node.errors import AssociationRejectedError, PeerError
 from dicom_node.settings import NodeSettings
+from service.checks.addresses import cannot_listen, listen_error, reachable
 from service.checks.report import Check, Fault, warn
 from service.checks.scene import Scene
 from service.settings import DestinationSettings
 
-_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where an open port answers us
 _ASKER = "SR_DOCTOR"
 
 
@@ -24,11 +24,11 @@ def _dicom_port(scene: Scene) -> Iterator[Fault]:
     node = scene.ours.settings.dicom_node
     if node.port is None:
         return
-    refused = _listen_error(node.host, node.port)
+    refused = listen_error(node.host, node.port)
     if refused is None:
         return
     if refused != errno.EADDRINUSE:
-        yield _cannot_listen("dicom_node", node.host, node.port, refused)
+        yield cannot_listen("dicom_node", node.host, node.port, refused)
         return
     try:
         echo(_ourselves(node, node.port, scene.limits.echo_s))
@@ -43,14 +43,14 @@ def _dicom_port(scene: Scene) -> Iterator[Fault]:
 
 def _api_port(scene: Scene) -> Iterator[Fault]:
     api = scene.ours.settings.api
-    refused = _listen_error(api.host, api.port)
+    refused = listen_error(api.host, api.port)
     if refused is None:
         return
     if refused != errno.EADDRINUSE:
-        yield _cannot_listen("api", api.host, api.port, refused)
+        yield cannot_listen("api", api.host, api.port, refused)
         return
     scheme = "https" if api.has_tls else "http"
-    if not _is_alive(f"{scheme}://{_reachable(api.host)}:{api.port}/livez", scene.limits.echo_s):
+    if not _is_alive(f"{scheme}://{reachable(api.host)}:{api.port}/livez", scene.limits.echo_s):
         yield Fault(
             f"port {api.port} is taken by something that does not answer /livez as we do",
             "End that program, or set another `api.port`",
@@ -89,6 +89,7 @@ def _destinations(scene: Scene) -> Iterator[Fault]:
             one.calling_ae_title or settings.dicom_node.ae_title,
             timeout_s=scene.limits.echo_s,
             connect_timeout_s=scene.limits.echo_s,
+            tls=one.tls.resolved(scene.ours.folder) if one.tls else None,
         )
         try:
             echo(called)
@@ -96,32 +97,9 @@ def _destinations(scene: Scene) -> Iterator[Fault]:
             yield Fault(error.message, error.remedy or f"Ask who runs {one.name}")
 
 
-def _listen_error(host: str, port: int) -> int | None:
-    """Return why we could not listen there; None if we could. A port of 0 is always free."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            return error.errno or errno.EINVAL
-    return None
-
-
-def _cannot_listen(section: str, host: str, port: int, number: int) -> Fault:
-    remedies = {
-        errno.EACCES: f"Set `{section}.port` above 1023, or allow the service low ports",
-        errno.EADDRNOTAVAIL: f"Set `{section}.host` to an address of this machine",
-    }
-    return Fault(
-        f"{host}:{port} cannot be listened on ({errno.errorcode.get(number, number)})",
-        remedies.get(number, f"Correct `{section}.host` and `{section}.port`"),
-    )
-
-
 def _ourselves(node: NodeSettings, port: int, timeout_s: float) -> Destination:
     """Return our own node, called as a peer on this machine would, if one is named."""
-    host = _reachable(node.host)
+    host = reachable(node.host)
     here = ip_address(host) if _is_address(host) else None
     titles = [
         (node.called_ae_title_of(peer), peer.ae_title)
@@ -143,7 +121,7 @@ def _ourselves(node: NodeSettings, port: int, timeout_s: float) -> Destination:
 
 
 def _is_ourselves(one: DestinationSettings, node: NodeSettings) -> bool:
-    if one.port != node.port:
+    if one.port not in {node.port, node.tls.port if node.tls else None}:
         return False
     try:
         found = socket.getaddrinfo(one.host, one.port, type=socket.SOCK_STREAM)
@@ -154,7 +132,7 @@ def _is_ourselves(one: DestinationSettings, node: NodeSettings) -> bool:
 
 def _is_local(address: str) -> bool:
     """Whether the address is one of this machine's: only those can be bound."""
-    return _listen_error(address, 0) is None
+    return listen_error(address, 0) is None
 
 
 def _is_alive(url: str, timeout_s: float) -> bool:
@@ -166,10 +144,6 @@ def _is_alive(url: str, timeout_s: float) -> bool:
             return bool(json.loads(answer.read(4096)) == {"status": "alive"})
     except (OSError, ValueError, urllib.error.URLError):
         return False
-
-
-def _reachable(host: str) -> str:
-    return _ANY.get(host, host)
 
 
 def _is_address(host: str) -> bool:

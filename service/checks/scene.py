@@ -25,6 +25,8 @@ class Limits:
     temp_bytes: int = 256 * 1024**2
     clock_step: timedelta = timedelta(minutes=1)
     echo_s: float = 5.0
+    certificate_time: timedelta = timedelta(days=30)
+    list_time: timedelta = timedelta(days=1)
 
 
 @dataclass(frozen=True)

@@ -21,15 +21,18 @@ class Hospital:
     """One authority that is trusted and one that is not, and who has a certificate of them."""
 
     folder: Path
+    days: float = 30
     authority: Authority = field(init=False)
     other: Authority = field(init=False)
     reader: Owned = field(init=False)
     scanner: Owned = field(init=False)
 
     def __post_init__(self) -> None:
-        self.authority = Authority("Hospital", self.folder)
-        self.other = Authority("Elsewhere", self.folder)
-        self.reader = self.authority.issue("READER", names=["localhost", "127.0.0.1"])
+        self.authority = Authority("Hospital", self.folder, days=self.days)
+        self.other = Authority("Elsewhere", self.folder, days=self.days)
+        self.reader = self.authority.issue(
+            "READER", names=["localhost", "127.0.0.1"], days=self.days
+        )
         self.scanner = self.authority.issue("SCANNER", names=["scanner.example"])
 
     def tls(self, owned: Owned | None = None, **values: Any) -> dict[str, object]:

@@ -25,6 +25,7 @@ from service.foundation import opened
 from service.presence import LISTENER, Presence
 from service.settings import load_settings
 from tests.dicom_node.fakes import RunningNode, peer, running_node
+from tests.dicom_node.secure import Hospital
 from tests.support.commands import second_reader
 from tests.support.detector import bright_cells_package
 from tests.support.house import house, image_with_cells
@@ -244,7 +245,22 @@ def open_files(site: Site) -> None:
     site.set("api", max_connections=10**9)
 
 
+def tls_files(site: Site) -> None:
+    hospital = Hospital(site.folder / "tls")
+    site.set("dicom_node", tls={name: str(path) for name, path in hospital.tls().items()})
+    hospital.reader.key_file.chmod(0o644)
+
+
+def tls_port(site: Site) -> None:
+    """Switch TLS on, and let nobody use it."""
+    hospital = Hospital(site.folder / "tls")
+    files = {name: str(path) for name, path in hospital.tls().items()}
+    site.set("dicom_node", tls=files | {"port": free_port()})
+
+
 BREAKS: dict[str, tuple[Callable[[Site], None], Verdict, str]] = {
+    "DICOM TLS files": (tls_files, Verdict.WRONG, "can be read by others"),
+    "DICOM TLS port": (tls_port, Verdict.WARNING, "no peer has `certificates`"),
     "settings": (settings, Verdict.WRONG, "did you mean port"),
     "keys": (keys, Verdict.WRONG, "chmod 600"),
     "keys apart from data": (keys_apart_from_data, Verdict.WARNING, "keys.folder"),

@@ -42,6 +42,7 @@ class Authority:
 
     name: str
     folder: Path
+    days: float = 30
     key: Key = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
     revoked: list[int] = field(default_factory=list)
 
@@ -49,7 +50,7 @@ class Authority:
         self.folder.mkdir(parents=True, exist_ok=True)
         subject = _name(self.name)
         self.certificate = (
-            _builder(subject, subject, self.key, DAY * 30)
+            _builder(subject, subject, self.key, DAY * self.days)
             .add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
             .sign(self.key, hashes.SHA256())
         )
