@@ -30,6 +30,8 @@ from audit.ledger import Ledger, Reconciliation
 from audit.segments import CHECKPOINTS, EVENT_ID_BYTES, Segment, find_segments
 from audit.tree import GrowingTree, leaf_hash
 
+WAITING = "Is the outbox emptied in time?"
+
 
 @dataclass(frozen=True)
 class Step:
@@ -75,6 +77,11 @@ class Report:
     def is_ok(self) -> bool:
         """Whether nothing speaks against the log."""
         return not any(step.faults for step in self.steps)
+
+    @property
+    def only_waits(self) -> bool:
+        """Whether all that is wrong is that records wait for the log."""
+        return [step.question for step in self.steps if step.faults] == [WAITING]
 
     def summary(self) -> str:
         """Say how far this report can speak, in a few sentences."""
@@ -143,7 +150,7 @@ def verify(
             *findings.disagreeing(outside),
         ),
         "Are the entries those that were noted when written?": findings.differing(),
-        "Is the outbox emptied in time?": beside.waiting_too_long(now),
+        WAITING: beside.waiting_too_long(now),
     }
     if ledger is not None:
         questions |= {

@@ -94,11 +94,14 @@ def verify(
 ) -> None:
     """Prove that the log is the one that was written; name the first place where it is not."""
     from service.cli.audit_desk import verified
-    from service.cli.desk import at_desk
+    from service.cli.desk import at_desk, sequence
 
-    with at_desk("audit verify", config) as desk:  # nothing is written before it is judged
+    with at_desk("audit verify", config) as desk:
         with progress("verifying", None):
             report = verified(desk.foundation, checkpoint or [])
+            if report.only_waits:  # all is well, but the service was stopped: bring them in
+                sequence(desk.foundation)
+                report = verified(desk.foundation, checkpoint or [])
         outcome = "holds" if report.is_ok else "does not hold"
         desk.record(desk.log_used().noting(Verified=outcome, Size=report.size))
     if as_json:

@@ -5,13 +5,13 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 from core.errors import ServiceError
-from dicom_node.settings import Priority
 from imaging.decode import Decoder
 from results.provenance import Equipment
 from service.completeness import Completeness, OpenAssociations
@@ -20,6 +20,7 @@ from service.engine import Engine
 from service.foundation import Foundation
 from service.keys import Purpose
 from service.logs import describe
+from service.reload import StatPeers
 from service.scrub import Scrubber
 from service.sequencer import Sequencer
 from service.settings import Installation
@@ -33,7 +34,7 @@ from service.steps.subject import Tools
 from service.sweep import Sweep
 from service.transfers import Transfers
 from service.wiring.models import reader, registry
-from service.wiring.process import on_signal, role
+from service.wiring.process import on_signal, one_worker, role
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ def run(installation: Installation) -> None:
     """Work until a signal ends it; what is unfinished is taken up at the next start."""
     stopping = threading.Event()
     on_signal(stopping.set)
-    with role(installation, "worker") as foundation:
+    with _alone(installation), role(installation, "worker") as foundation:
         settings = installation.settings
         limits = settings.inference.decoder.model_copy(
             update={"idle_s": CAPTURE_IDLE_S, "children": 1}
@@ -103,10 +104,12 @@ def _work(foundation: Foundation, decoder: Decoder, stopping: threading.Event) -
         clock=foundation.clock,
     )
     engine.launch()
-    sweep = build_sweep(foundation, engine, conclude, delivery)
+    stat_peers = StatPeers(foundation.installation)
+    sweep = build_sweep(foundation, engine, conclude, delivery, stat_peers)
     threads = [
         _repeat("sequencer", sequencer.run_once, SEQUENCE_INTERVAL_S, stopping),
         _repeat("sweep", sweep.run_once, settings.completeness.check_interval_s, stopping),
+        _repeat("peers", stat_peers.look, 1.0, stopping),
         _repeat("outbox", lambda: _prune(foundation), PRUNE_INTERVAL_S, stopping),
         _scrubbing(foundation, owner, stopping),
         _once("upkeep", lambda: _tidy(foundation)),
@@ -120,7 +123,11 @@ def _work(foundation: Foundation, decoder: Decoder, stopping: threading.Event) -
 
 
 def build_sweep(
-    foundation: Foundation, engine: Engine, failures: Conclude, delivery: Delivery
+    foundation: Foundation,
+    engine: Engine,
+    failures: Conclude,
+    delivery: Delivery,
+    stat_peers: StatPeers,
 ) -> Sweep:
     """Return the sweep of an opened installation."""
     settings = foundation.installation.settings
@@ -133,9 +140,7 @@ def build_sweep(
         transfers=Transfers(archive, trail, foundation.clock),
         failures=failures,
         deliveries=delivery,
-        stat_peers=frozenset(
-            peer.name for peer in settings.dicom_node.peers if peer.priority is Priority.STAT
-        ),
+        stat_peers=stat_peers,
         clock=foundation.clock,
     )
 
@@ -146,6 +151,15 @@ def equipment(tools: Tools) -> Equipment:
         software_version=version("second-reader"),
         device_serial_number=tools.settings.audit.source_id,
     )
+
+
+def _alone(installation: Installation) -> AbstractContextManager[None]:
+    """Keep a second worker from a database of workflows that only one may use."""
+    url = installation.settings.pipeline.database_url
+    if url is not None and not url.startswith("sqlite"):
+        return nullcontext()
+    file = workflows_file(installation) if url is None else Path(url.partition(":///")[2])
+    return one_worker(file.with_name(f"{file.name}.lock"))
 
 
 def workflows_file(installation: Installation) -> Path:

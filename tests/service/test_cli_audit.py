@@ -3,6 +3,7 @@
 import json
 import shutil
 import sqlite3
+import time
 import zipfile
 from contextlib import closing
 from dataclasses import dataclass
@@ -174,15 +175,39 @@ def test_a_new_log_begins_by_an_operators_decision_which_stands_in_it(site: Site
     assert before <= {event["event_id"] for event in events}  # the database still had them
 
 
-def test_verify_writes_nothing_before_it_has_judged(site: Site) -> None:
-    """What waits since long is told, not tidied away first."""
+MAKE_WAIT = (
+    "UPDATE outbox SET appended_at = NULL, recorded_at = recorded_at - 100000000"
+    " WHERE sequence = (SELECT max(sequence) FROM outbox)"
+)
+
+
+def test_what_waits_because_the_service_was_stopped_is_no_fault(site: Site) -> None:
+    site.audit("read")
+    site.sql(MAKE_WAIT)
+    assert site.audit("verify", "--json").data["ok"]
+
+
+def test_what_waits_although_somebody_should_append_it_is_a_fault(site: Site) -> None:
     site.audit("read")
     site.sql(
-        "UPDATE outbox SET appended_at = NULL, recorded_at = recorded_at - 100000000"
-        " WHERE sequence = (SELECT max(sequence) FROM outbox)"
+        MAKE_WAIT,
+        "INSERT INTO lease VALUES ('audit sequencer', 'a worker', 1, 0, "
+        f"{int((time.time() + 20) * 1e6)})",
     )
     steps = site.audit("verify", "--json").data["steps"]
     assert [step["number"] for step in steps if step["faults"]] == [6]
+
+
+def test_nothing_is_appended_to_a_log_that_does_not_hold_before_it_is_judged(site: Site) -> None:
+    site.audit("read")
+    site.sql(MAKE_WAIT)
+    content = bytearray(site.segment.read_bytes())
+    content[200] ^= 1
+    site.segment.write_bytes(content)
+    steps = site.audit("verify", "--json").data["steps"]
+    faulty = [step["number"] for step in steps if step["faults"]]
+    assert 6 in faulty
+    assert 3 in faulty
 
 
 def test_a_missing_checkpoint_file_is_named(site: Site, tmp_path: Path) -> None:
