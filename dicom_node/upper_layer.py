@@ -132,6 +132,7 @@ class WaitingDUL(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is unt
             self.assoc.is_established = False
         finally:
             self.assoc.dimse.abandon()
+            self._inflow = None  # a megabyte, which would wait for the collector of cycles
             self.to_user_queue.put(None)  # whoever waits for the peer's next word waits no more
             self._waker.close()
             self._wakened.close()

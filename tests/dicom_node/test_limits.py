@@ -1,6 +1,8 @@
 """What one association may take, at its limits and one beyond."""
 
+import gc
 import time
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +12,14 @@ from dicom_node.pace import Pace
 from dicom_node.part10 import OutgoingObject
 from dicom_node.ports import Ending
 from dicom_node.store_scu import send
-from tests.dicom_node.fakes import CT, EXPLICIT, MemorySink, outgoing, running_node
+from tests.dicom_node.fakes import (
+    CT,
+    EXPLICIT,
+    MemorySink,
+    RunningNode,
+    outgoing,
+    running_node,
+)
 from tests.dicom_node.raw import RawPeer, pdu, pdv, raw_association, store_rq
 
 LIMIT = 100_000
@@ -117,3 +126,28 @@ def test_a_peer_that_is_just_fast_enough_is_heard_to_the_end() -> None:
     one = OutgoingObject(CT, "1.2.3", EXPLICIT, pieces)
     with running_node(min_bytes_per_s=1_000) as running:
         assert [outcome.status for outcome in send([one], running.destination())] == [0]
+
+
+def test_an_association_that_has_ended_holds_little_until_the_collector_comes() -> None:
+    """Its threads and queues refer to each other; its buffer of a megabyte must not wait, too."""
+    count = 20
+    with running_node() as running:
+        _come_and_go(running, 1)
+        gc.disable()
+        tracemalloc.start()
+        try:
+            _come_and_go(running, count)
+            held, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+            gc.enable()
+    assert held / count < 200_000
+
+
+def _come_and_go(running: RunningNode, count: int) -> None:
+    for _ in range(count):
+        with raw_association(running.node.port, (1, CT, EXPLICIT)) as caller:
+            caller.send(pdu(0x07, bytes(4)))
+            assert caller.receive()[0] == 0
+    while running.node.gate.connections:
+        time.sleep(0.01)
