@@ -38,7 +38,7 @@ def main() -> None:
         with receivers(folder) as running:
             for load in loads:
                 for receiver in running:  # the first objects of a process cost more
-                    run(load, receiver, 2 * load.senders, folder)
+                    run(load, receiver, 8 * load.senders, folder)
             for number in range(options.rounds):
                 for load in loads:
                     _round(load, running[number % 3 :] + running[: number % 3], options, results)
@@ -48,6 +48,7 @@ def main() -> None:
         f" {options.rounds} rounds\n"
     )
     _print_table(results)
+    _print_costs(results)
     if long is not None:
         print(f"\n{LONG}: {long[0]:.1f} s; resident memory grew by {long[1] / 2**20:.0f} MiB")
     if options.json:
@@ -98,6 +99,19 @@ def _print_table(results: dict[str, Runs]) -> None:
         ratios = [f"{ours / statistics.median(rates[name]):.2f}" for name in (ORTHANC, STORESCP)]
         costs = [f"{statistics.median(sent.cost_ms for sent in runs[name]):.1f}" for name in names]
         print(_row([title, *(_shown(rates[name]) for name in names), *ratios, *costs]))
+
+
+def _print_costs(results: dict[str, Runs]) -> None:
+    """Print where our own processor time goes."""
+    names = sorted({name for runs in results.values() for one in runs[US] for name in one.costs_ms})
+    print("\nour processes and the sender: ms for one object, median\n")
+    print(_row(["", *names, "sender"]))
+    print(_row(["---"] * (len(names) + 2)))
+    for title, runs in results.items():
+        sent = runs[US]
+        ours = [statistics.median(one.costs_ms.get(name, 0.0) for one in sent) for name in names]
+        theirs = statistics.median(1000 * one.sender_processor_s / one.objects for one in sent)
+        print(_row([title, *(f"{cost:.2f}" for cost in (*ours, theirs))]))
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -64,7 +64,12 @@ class Sent:
     @property
     def cost_ms(self) -> float:
         """Processor milliseconds of the receiver for one object."""
-        return 1000 * sum(self.processor_s.values()) / self.objects
+        return sum(self.costs_ms.values())
+
+    @property
+    def costs_ms(self) -> dict[str, float]:
+        """The same by process."""
+        return {name: 1000 * used / self.objects for name, used in self.processor_s.items()}
 
 
 def run(load: Load, receiver: Receiver, objects: int, folder: Path) -> Sent:
