@@ -4,12 +4,12 @@ A file that is wrong changes nothing: the peers of before stay in force, and it 
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from core.errors import ConfigurationError, ServiceError
-from dicom_node.settings import NodeSettings, PeerSettings
+from dicom_node.settings import NodeSettings, PeerSettings, Priority
 from service.config_file import digest_of
 from service.settings import Installation, Settings, parse_settings
 
@@ -100,6 +100,29 @@ class Reload:
         if error.message != self.standing.fault:
             log.error("config.yaml is wrong; the peers of before stay in force: %s", error.message)
         self.standing = replace(self.standing, fault=error.message)
+
+
+class StatPeers(Container[str]):
+    """The names of the peers whose studies come first, as config.yaml says it at the time."""
+
+    def __init__(self, installation: Installation) -> None:
+        self._names = _urgent(installation.settings.dicom_node)
+        self._reload = Reload(installation, self._take_up)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether the studies of the peer of this name come first."""
+        return name in self._names
+
+    def look(self) -> None:
+        """Look at the file; every second or so, by one thread."""
+        self._reload.look()
+
+    def _take_up(self, change: Change) -> None:
+        self._names = _urgent(change.node)
+
+
+def _urgent(node: NodeSettings) -> frozenset[str]:
+    return frozenset(peer.name for peer in node.peers if peer.priority is Priority.STAT)
 
 
 def _change(before: NodeSettings, after: NodeSettings) -> Change:

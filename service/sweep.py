@@ -5,6 +5,7 @@ to submit it twice changes nothing.
 """
 
 import logging
+from collections.abc import Container
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -38,7 +39,7 @@ class Sweep:
     transfers: Transfers
     failures: Failures
     deliveries: Delivery
-    stat_peers: frozenset[str]
+    stat_peers: Container[str]
     clock: Clock
     _submitted: set[str] = field(default_factory=set)
     _looked_for_stuck: datetime | None = None

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from core.errors import UnavailableError
-from service.reload import Change, Reload
+from service.reload import Change, Reload, StatPeers
 from service.settings import load_settings
 
 CT = {"name": "ct", "ae_title": "CT", "addresses": ["192.0.2.1"]}
@@ -175,3 +175,13 @@ def test_a_file_that_is_away_for_a_moment_is_no_fault(site: Site) -> None:
     site.config.rename(site.config.with_name("moved"))
     settle(reload)
     assert reload.standing.fault == ""
+
+
+def test_whose_studies_come_first_follows_the_file(site: Site) -> None:
+    stat = StatPeers(load_settings(site.config))
+    assert "ct" not in stat
+    site.say(CT | {"priority": "stat"}, MR)
+    stat.look()
+    stat.look()
+    assert "ct" in stat
+    assert "mr" not in stat
