@@ -67,7 +67,7 @@ class TlsProfile(StrEnum):
     """Which versions and cipher suites are spoken."""
 
     BCP195 = "bcp195"
-    """TLS 1.3, and 1.2 with the suites of RFC 9325. Source: PS3.15 B.12, B.13."""
+    """TLS 1.3, and 1.2 with the suites of RFC 9325. Source: PS3.15 B.12."""
     TLS13_ONLY = "tls13_only"
     """Nothing older than TLS 1.3."""
 

@@ -1,15 +1,16 @@
 """From settings to what the TLS library wants: versions, cipher suites, files.
 
-Both sides always show a certificate. Nothing is renegotiated, compressed or resumed: every
-connection is verified anew, by the files as they are then.
+Both sides always show a certificate. Nothing is renegotiated or compressed. A session of TLS 1.2
+that a caller resumes is one that was verified a few minutes ago by the files that still are there.
 
-Source: PS3.15 B.12, B.13; RFC 9325 (BCP 195)
+Source: PS3.15 B.12; RFC 9325 (BCP 195)
 """
 
 import logging
 import ssl
 import stat
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -149,9 +150,13 @@ def _words(error: ssl.SSLError) -> str:
 
 Stamp = tuple[tuple[int, int, int], ...]
 
+_CONTEXT_LIFE_S = 600.0
+"""A context remembers sessions of TLS 1.2, whose certificates nobody looks at when they come again;
+Python cannot forbid it that, so it is forgotten as a whole."""
+
 
 class ListeningContext:
-    """The context for the next connection, made anew when one of its files was replaced.
+    """The context for the next connection, made anew now and then and when a file was replaced.
 
     New files that cannot be used are said once, and those of before stay in force.
     """
@@ -159,33 +164,35 @@ class ListeningContext:
     def __init__(
         self,
         settings: TlsSettings,
-        build: Callable[[TlsSettings], ssl.SSLContext] = listening_context,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
-        self._build = build
+        self._clock = clock
         self._lock = threading.Lock()
         self._stamp = self._look()
-        self._context = build(settings)
+        self._context = listening_context(settings)
+        self._made_at = clock()
 
     def get(self) -> ssl.SSLContext:
         """Return the context that is in force now."""
         with self._lock:
-            stamp = self._look()
-            if stamp != self._stamp:
-                self._stamp = stamp
-                self._renew()
+            stamp, now = self._look(), self._clock()
+            is_old = now - self._made_at > _CONTEXT_LIFE_S
+            if is_old or stamp != self._stamp:
+                is_new, self._stamp, self._made_at = stamp != self._stamp, stamp, now
+                self._renew(is_new=is_new)
             return self._context
 
-    def _renew(self) -> None:
+    def _renew(self, *, is_new: bool) -> None:
         try:
-            self._context = self._build(self._settings)
+            self._context = listening_context(self._settings)
         except TlsFileError as error:
             log.error(  # noqa: TRY400 - no bug of ours
-                "the files of dicom_node.tls were replaced and cannot be used; those of before "
-                "stay in force: %s",
+                "the files of dicom_node.tls cannot be used now; those of before stay in force: %s",
                 error,
             )
-        else:
+            return
+        if is_new:
             log.info("the files of dicom_node.tls were replaced and are in force")
 
     def _look(self) -> Stamp:

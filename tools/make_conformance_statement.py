@@ -18,8 +18,9 @@ from dicom_node.presentation import (
     UNCOMPRESSED,
     VERIFICATION,
 )
-from dicom_node.settings import NodeSettings, PeerSettings
+from dicom_node.settings import NodeSettings, PeerSettings, TlsListenerSettings, TlsProfile
 from dicom_node.status import C_STORE_STATUS
+from dicom_node.tls import TLS12_SUITES, TLS13_SUITES
 
 PATH = Path(__file__).parent.parent / "docs" / "conformance_statement.md"
 
@@ -92,6 +93,24 @@ Left out:
 Left out:
 
 {transfer_syntaxes_left_out}
+
+## 6 Security
+
+Transport: with a section `dicom_node.tls` associations are also accepted over TLS, on a port of
+their own (default {tls_port}), and with `port: null` only there. Results and files are sent over
+TLS to each destination that has a section `tls`. Profile: BCP 195 RFC 8996, 9325 TLS Secure
+Transport Connection Profile (PS3.15 B.12), in both roles.
+
+{tls}
+
+Both sides always show a certificate, in both roles. Certificates of a peer are verified against
+`ca_file`, with `crl_file` also against the revocation lists of the authorities, and must be among
+the `certificates` of the peer that AE titles and address name (SHA-256 fingerprint, subject
+alternative name or common name); what does not fit is rejected with result 1, source 1, reason 3.
+The certificate of a destination must name the host as subject alternative name, or be one that is
+configured. A peer with certificates is not accepted without TLS, and a destination with TLS is
+never called without. The handshake has `request_timeout_s`, counted from the connection. Each
+refusal is recorded as a Security Alert (110113) of type Node Authentication (110126).
 """
 
 SETTINGS = (
@@ -121,6 +140,8 @@ def statement() -> str:
         sop_classes_left_out=_table(("UID", "because"), SOP_CLASSES_LEFT_OUT.items()),
         transfer_syntaxes=_table(("transfer syntax", "UID"), _by_name(TRANSFER_SYNTAXES)),
         transfer_syntaxes_left_out=_table(("UID", "because"), TRANSFER_SYNTAXES_LEFT_OUT.items()),
+        tls_port=TlsListenerSettings.model_fields["port"].default,
+        tls=_table(("TLS", "offered and accepted"), _tls()),
     )
 
 
@@ -134,6 +155,23 @@ def _statuses() -> Iterable[tuple[str, ...]]:
     yield "0000", "none: the object is in our custody"
     for error, status in sorted(C_STORE_STATUS.items(), key=lambda item: item[1]):
         yield f"{status:04X}", f"{error.__name__}: {error.__doc__}".partition("\n")[0].rstrip(".")
+
+
+def _tls() -> Iterable[tuple[str, ...]]:
+    profiles = ", ".join(f"`{profile}`" for profile in TlsProfile)
+    yield (
+        "`profile`",
+        f"{profiles} (default `{TlsListenerSettings.model_fields['profile'].default}`)",
+    )
+    yield "versions", "1.3; with `bcp195` also 1.2"
+    yield "suites of 1.3", ", ".join(f"`{suite}`" for suite in TLS13_SUITES)
+    yield "suites of 1.2", ", ".join(f"`{suite}`" for suite in TLS12_SUITES)
+    yield (
+        "key exchange",
+        "ECDHE with X25519, X448, P-256, P-384, P-521; in 1.3 also DHE of 2048 bits",
+    )
+    yield "keys of certificates", "RSA of 2048 bits and more, ECDSA of 256 bits and more"
+    yield "never", "compression, renegotiation, session tickets, static RSA, CBC, TLS 1.1 and older"
 
 
 def _by_name(table: Mapping[str, str]) -> Iterable[tuple[str, ...]]:

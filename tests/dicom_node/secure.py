@@ -82,7 +82,7 @@ class SecurePeer(RawPeer):
 
     def __init__(self, port: int, context: ssl.SSLContext) -> None:
         super().__init__(port)
-        self.socket = context.wrap_socket(self.socket, server_hostname="localhost")
+        self.socket = self.secured = context.wrap_socket(self.socket, server_hostname="localhost")
 
 
 @contextmanager

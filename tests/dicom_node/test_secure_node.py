@@ -17,7 +17,15 @@ from dicom_node.server import DicomNode
 from dicom_node.settings import NodeSettings
 from dicom_node.store_scu import send
 from dicom_node.tls import TlsFileError
-from tests.dicom_node.fakes import CT, EXPLICIT, MemorySink, RecordingObserver, outgoing, peer
+from tests.dicom_node.fakes import (
+    CT,
+    EXPLICIT,
+    MemorySink,
+    RecordingObserver,
+    RunningNode,
+    outgoing,
+    peer,
+)
 from tests.dicom_node.raw import RawPeer, associate_rq, pdu, pdv, store_rq
 from tests.dicom_node.secure import (
     Hospital,
@@ -304,6 +312,33 @@ def test_a_certificate_that_is_taken_back_counts_no_more(hospital: Hospital) -> 
         hospital.authority.revocation_list()
         with pytest.raises(TlsError, match="does not accept our certificate"):
             echo(hospital.call(running))
+        assert refused_for(running) is RefusalReason.REVOKED_CERTIFICATE
+
+
+def session_of(running: RunningNode, context: ssl.SSLContext) -> ssl.SSLSession:
+    """Have an association over TLS 1.2 and return what could be resumed."""
+    with secure_peer(running, context) as caller:
+        caller.send(associate_rq([(1, CT, EXPLICIT)]))
+        assert caller.receive()[0] == 0x02
+        caller.send(RELEASE_RQ)
+        assert caller.receive()[0] == 0x06
+        session = caller.secured.session
+        assert session is not None
+        return session
+
+
+def test_a_session_is_not_resumed_past_the_revocation_of_its_certificate(
+    hospital: Hospital,
+) -> None:
+    context = hospital.context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    tls = {"crl_file": hospital.authority.revocation_list()}
+    with secure_node(hospital, tls=tls) as running:
+        session = session_of(running, context)
+        hospital.authority.revoke(hospital.scanner)
+        hospital.authority.revocation_list()
+        with plainly(running.node.tls_port) as plain, pytest.raises(ssl.SSLError, match="revoked"):
+            context.wrap_socket(plain, server_hostname="localhost", session=session)
         assert refused_for(running) is RefusalReason.REVOKED_CERTIFICATE
 
 

@@ -102,6 +102,18 @@ def test_files_that_stay_give_the_same_context(hospital: Hospital) -> None:
     assert source.get() is source.get()
 
 
+def test_a_context_is_forgotten_after_a_while_with_the_sessions_that_it_remembers(
+    hospital: Hospital,
+) -> None:
+    now = 0.0
+    source = ListeningContext(settings(hospital), clock=lambda: now)
+    first = source.get()
+    now = 599.0
+    assert source.get() is first
+    now = 601.0
+    assert source.get() is not first
+
+
 def test_replaced_files_are_taken_up(hospital: Hospital) -> None:
     source = ListeningContext(settings(hospital))
     before = source.get()
