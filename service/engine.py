@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID, StepOptions
+from dbos import _sys_db as dbos_database
 from dbos import error as dbos_error
 from dbos._serialization import DefaultSerializer
 
@@ -33,6 +34,7 @@ STAT, ROUTINE = 1, 10
 
 _UNFINISHED = frozenset({"PENDING", "ENQUEUED", "DELAYED"})
 _STEP_POLL_S = 0.2
+_PASSING_FAULTS = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_IOERR", "SQLITE_FULL", "SQLITE_CANTOPEN")
 _APPLICATION_VERSION = "1"
 """Raised when the order of the steps changes, so that an old workflow is never replayed wrongly."""
 
@@ -102,6 +104,7 @@ class Engine:
         if url.startswith("sqlite"):
             _use_write_ahead_log(self._database)
         _read_plain_values_only()
+        _wait_for_a_disk_that_fails()
         DBOS(config=_config(url))
         self._register()
         DBOS.launch()
@@ -331,6 +334,19 @@ def _read_plain_values_only() -> None:
         return read_plain(text)
 
     DefaultSerializer.deserialize = deserialize  # type: ignore[method-assign, assignment]
+
+
+def _wait_for_a_disk_that_fails() -> None:
+    """Have DBOS repeat what failed or found no space, as it does when the database is locked.
+
+    It would count the study as failed for a fault of its own file that passes by itself.
+    """
+
+    def passes(error: Exception) -> bool:
+        name = getattr(getattr(error, "orig", None), "sqlite_errorname", "")
+        return name.startswith(_PASSING_FAULTS)
+
+    dbos_database.retriable_sqlite_exception = passes  # type: ignore[attr-defined, assignment]
 
 
 def _use_write_ahead_log(database: Path) -> None:

@@ -62,7 +62,10 @@ def hurt(
 
 
 def statuses(service: Service, objects: list[SentObject]) -> list[str]:
-    """Send objects; return what was answered to each, in `storescu`'s words."""
+    """Send objects; return what was answered to each, in `storescu`'s words.
+
+    Nothing if the association was rejected, as it is when its opening cannot be noted.
+    """
     output, _ = storescu(service.dicom_port, *(o.file for o in objects)).communicate(timeout=120)
     mark = "I: Received Store Response ("
     lines = output.decode(errors="replace").splitlines()

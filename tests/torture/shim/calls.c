@@ -217,6 +217,7 @@ static int synced(int descriptor, long number)
     if (!file_of(descriptor, path, &status))
         return (int)syscall(number, descriptor);
     struct event event = {.kind = KIND_SYNC, .path = path, .inode = status.st_ino};
+    event.offset = S_ISDIR(status.st_mode);
     struct verdict verdict = shim_judge(KIND_SYNC, path, NULL);
     int result = 0;
     if (verdict.action == ACT_FAIL)

@@ -44,7 +44,7 @@ struct event {
     const char *path;
     const char *new_path;
     uint64_t inode;
-    int64_t offset;   /* of a write; size of a truncation; 1 if an open made the file */
+    int64_t offset;   /* of a write; size of a truncation; 1 if an open made a file, or a folder was synced */
     const void *data;
     size_t length;
 };
