@@ -2,8 +2,8 @@
 
 On SQLite a writer takes the write lock when it begins (`BEGIN IMMEDIATE`), so that it never finds
 halfway that somebody else was faster; writers of one process queue before that on a lock of their
-own, and processes in a door (`turn`), which is fairer than SQLite's polling. A commit returns after
-its fsync, on both.
+own, and processes at a turnstile (`turn`), which is fairer than SQLite's polling. A commit returns
+after its fsync, on both.
 """
 
 import sqlite3
@@ -39,7 +39,7 @@ from archive.errors import (
     DatabaseUnavailableError,
 )
 from archive.prepared import Prepared, Values
-from archive.turn import Door
+from archive.turn import Turnstile
 from core.errors import ServiceError
 
 _POOL_SIZE, _POOL_OVERFLOW = 8, 24
@@ -154,8 +154,8 @@ class Database:
 
     def __init__(self, url: str, *, busy_timeout_s: float) -> None:
         self._busy_timeout_s = busy_timeout_s
-        self._door = _door(url, busy_timeout_s)
-        self._engine = _engine(url, busy_timeout_s, self._door)
+        self._turnstile = _turnstile(url, busy_timeout_s)
+        self._engine = _engine(url, busy_timeout_s, self._turnstile)
         self.is_sqlite = self._engine.dialect.name == "sqlite"
         self._writer = threading.Lock()
         self._writing_thread: int | None = None
@@ -188,8 +188,8 @@ class Database:
         with self._turn(), _translated(), self._driver_connection() as connection:
             batch = Batch(self._engine.dialect, connection.cursor())
             try:
-                if self._door is not None:
-                    self._door.begin(connection)
+                if self._turnstile is not None:
+                    self._turnstile.begin(connection)
                 yield batch
                 batch.may_be_committed = True
                 connection.commit()
@@ -204,7 +204,6 @@ class Database:
         try:
             yield pooled.driver_connection
         except errors as error:
-            pooled.invalidate()
             raise _error(_leaf(error), _name(error)) from None
         finally:
             pooled.close()
@@ -225,8 +224,8 @@ class Database:
     def close(self) -> None:
         """Close every connection of this process."""
         self._engine.dispose()
-        if self._door is not None:
-            self._door.close()
+        if self._turnstile is not None:
+            self._turnstile.close()
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -268,21 +267,21 @@ def _lock_number(name: str) -> int:
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big", signed=True)
 
 
-def _door(url: str, busy_timeout_s: float) -> Door | None:
+def _turnstile(url: str, busy_timeout_s: float) -> Turnstile | None:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
         return None
-    return Door(str(parsed.database), timeout_s=busy_timeout_s)
+    return Turnstile(str(parsed.database), timeout_s=busy_timeout_s)
 
 
-def _engine(url: str, busy_timeout_s: float, door: Door | None) -> Engine:
+def _engine(url: str, busy_timeout_s: float, turnstile: Turnstile | None) -> Engine:
     parsed = make_url(url)
     pool = {"pool_size": _POOL_SIZE, "max_overflow": _POOL_OVERFLOW, "pool_timeout": busy_timeout_s}
-    if door is not None:
+    if turnstile is not None:
         arguments = {"timeout": busy_timeout_s}
         engine = create_engine(parsed, hide_parameters=True, connect_args=arguments, **pool)
         event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", partial(_begin_sqlite, door))
+        event.listen(engine, "begin", partial(_begin_sqlite, turnstile))
         return engine
     milliseconds = int(busy_timeout_s * 1000)
     options = f"-c synchronous_commit=on -c lock_timeout={milliseconds}"
@@ -302,13 +301,13 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin_sqlite(door: Door, connection: Connection) -> None:
+def _begin_sqlite(turnstile: Turnstile, connection: Connection) -> None:
     driver = cast("sqlite3.Connection", connection.connection.driver_connection)
     try:
         if connection.info.get("begin") == "BEGIN":
             driver.execute("BEGIN")
         else:
-            door.begin(driver)
+            turnstile.begin(driver)
     except sqlite3.Error as error:
         raise _error(_leaf(error), _name(error)) from None
 

@@ -2,7 +2,7 @@
 
 SQLite lets a writer poll for the write lock, less and less often, and whoever just let go of it is
 the first to take it again: a process that writes all the time would starve the others. So a writer
-first stands in the door, an advisory lock that only one process holds; whoever is in the door is
+first steps into the turnstile, an advisory lock that only one process holds; whoever is in it is
 the next to write. Nothing but fairness depends on it: the lock that counts is SQLite's own.
 """
 
@@ -15,14 +15,14 @@ from pathlib import Path
 
 from archive.disk import FILE_MODE, translated
 
-SUFFIX = "-door"
+SUFFIX = "-turn"
 _SHORTEST_S, _LONGEST_S = 0.0002, 0.0008
 _POLITE_S = 0.5
-"""Whoever stands in the door for longer than this is stuck there, and is passed by."""
+"""Whoever stands in the turnstile for longer than this is stuck there, and is passed by."""
 
 
-class Door:
-    """The door of one database, as one process sees it; used by one thread at a time."""
+class Turnstile:
+    """That of one database, as one process sees it; used by one thread at a time."""
 
     def __init__(self, database: str, *, timeout_s: float) -> None:
         self._path = Path(database + SUFFIX)
@@ -39,8 +39,8 @@ class Door:
         """
         began = time.monotonic()
         deadline = began + self._timeout_s
-        door = self._opened()
-        while not _enter(door) and time.monotonic() < min(deadline, began + _POLITE_S):
+        turnstile = self._opened()
+        while not _enter(turnstile) and time.monotonic() < min(deadline, began + _POLITE_S):
             _wait()
         try:
             connection.execute("PRAGMA busy_timeout=0")  # we wait, not SQLite
@@ -49,10 +49,10 @@ class Door:
             finally:
                 connection.execute(f"PRAGMA busy_timeout={int(self._timeout_s * 1000)}")
         finally:
-            fcntl.flock(door, fcntl.LOCK_UN)
+            fcntl.flock(turnstile, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Let go of the door."""
+        """Let go of the turnstile."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
@@ -60,14 +60,14 @@ class Door:
     def _opened(self) -> int:
         if self._descriptor is None:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-            with translated("opening the door of the database"):
+            with translated("opening the turnstile of the database"):
                 self._descriptor = os.open(self._path, flags, FILE_MODE)
         return self._descriptor
 
 
-def _enter(door: int) -> bool:
+def _enter(turnstile: int) -> bool:
     try:
-        fcntl.flock(door, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(turnstile, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

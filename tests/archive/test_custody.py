@@ -224,10 +224,10 @@ def test_a_transaction_that_fails_is_told_to_each_of_its_group(
 
 def test_a_database_that_others_lock_fails_the_group_and_nothing_is_left(tmp_path: Path) -> None:
     archive = make_archive(tmp_path)
-    if not archive.database.is_sqlite:
-        pytest.skip("SQLite's write lock")
     entries = [_entry(archive, number) for number in (1, 2)]
     archive.close()
+    if not archive.database.is_sqlite:
+        pytest.skip("SQLite's write lock")
     locked = make_archive(tmp_path, busy_timeout_s=0.2)
     other = sqlite3.connect(tmp_path / "data" / "archive.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
