@@ -1,5 +1,6 @@
 """Objects on their way out: from Part 10 files, in the encoding they have or one we can make."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -21,6 +22,8 @@ _META_START = 132
 _GROUP_LENGTH_END = _META_START + 12
 _MAX_META_BYTES = 64 * 1024
 _READ_BYTES = 256 * 1024
+
+_UID = re.compile(r"[0-9.]{1,64}")
 
 _META_UIDS = ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID", "TransferSyntaxUID")
 
@@ -48,11 +51,7 @@ def from_part10(read_file: Callable[[], Iterable[bytes]]) -> OutgoingObject:
         If it is no Part 10 file, or does not say what it holds.
     """
     meta, _ = _split(read_file())
-    sop_class, sop_instance, syntax = (str(meta.get(keyword) or "") for keyword in _META_UIDS)
-    if not (sop_class and sop_instance and syntax):
-        raise MalformedInstanceError(
-            f"the file meta information lacks one of {', '.join(_META_UIDS)}"
-        )
+    sop_class, sop_instance, syntax = (_uid(meta, keyword) for keyword in _META_UIDS)
     return OutgoingObject(sop_class, sop_instance, syntax, lambda: _split(read_file())[1])
 
 
@@ -116,6 +115,23 @@ def _swap(dataset: Dataset, element: Any) -> None:  # noqa: ANN401 - pydicom's o
             low, high = slice(offset, None, width), slice(width - 1 - offset, None, width)
             value[low], value[high] = value[high], value[low]
         dataset[element.tag].value = bytes(value)
+
+
+def _uid(meta: FileMetaDataset, keyword: str) -> str:
+    """Return a UID; what is none would be refused by the library in words that quote it."""
+    try:
+        value = str(meta.get(keyword) or "")
+    except Exception as error:  # noqa: BLE001 - pydicom lets a dozen types escape
+        raise MalformedInstanceError(
+            f"{keyword} of the file cannot be read ({type(error).__name__})"
+        ) from None
+    if not value:
+        raise MalformedInstanceError(
+            f"the file meta information lacks one of {', '.join(_META_UIDS)}"
+        )
+    if not _UID.fullmatch(value):
+        raise MalformedInstanceError(f"{keyword} of the file is no UID")
+    return value
 
 
 def _split(chunks: Iterable[bytes]) -> tuple[FileMetaDataset, Iterator[bytes]]:

@@ -84,7 +84,7 @@ class _Check:
         """Scan what is new in `view`."""
         if not self._scanners and not self._begin(view, is_whole=is_whole):
             return
-        fresh = view[self._position :]
+        fresh = bytes(view[self._position :])  # a slice would hold on to the buffer
         self._position = len(view)
         self._each(lambda scanner: scanner.feed(fresh))
 

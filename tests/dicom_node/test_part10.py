@@ -132,3 +132,18 @@ def test_a_whole_file_reads_the_same_after_the_change() -> None:
     source = dcmread(BytesIO(as_file(original)))
     assert read.PixelData == source.PixelData
     assert {e.tag for e in read} == {e.tag for e in source}
+
+
+@pytest.mark.parametrize("uid", ["../../evil", "1." + "2" * 63, "1.2\\3", "a", "1.2 3"])
+def test_a_file_whose_head_names_no_uid_is_no_object_to_send(uid: str) -> None:
+    whole = as_file(ct_image())
+    meta = dcmread(BytesIO(whole)).file_meta
+    old = str(meta.MediaStorageSOPInstanceUID).encode()
+    old += b"\0" * (len(old) % 2)
+    new = uid.encode().ljust(len(old) + 2, b"\0")[: max(len(old), len(uid) + len(uid) % 2)]
+    at = whole.index(old)
+    length = int.from_bytes(whole[140:144], "little") + len(new) - len(old)
+    changed = whole[: at - 2] + len(new).to_bytes(2, "little") + new + whole[at + len(old) :]
+    changed = changed[:140] + length.to_bytes(4, "little") + changed[144:]
+    with pytest.raises(MalformedInstanceError, match="MediaStorageSOPInstanceUID of the file"):
+        from_part10(lambda: [changed])

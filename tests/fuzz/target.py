@@ -17,6 +17,8 @@ from core.errors import MalformedInstanceError, ServiceError
 from core.limits import DataSetLimits
 from core.model import Instance, InstanceKey, study_identity
 from core.part10 import data_set_of, file_head
+from dicom_node.part10 import from_part10, reencoded
+from dicom_node.presentation import IMPLICIT_LITTLE, UNCOMPRESSED
 from imaging.facts import DecoderLimits
 from imaging.stored import check_budget, pixel_facts, read_object
 from results.provenance import SourceInstance
@@ -79,6 +81,16 @@ def as_pieces(data: bytes) -> str:
     return _released(read_pieces(pieces, LIMITS))
 
 
+def as_outgoing(data: bytes) -> str:
+    """Read it as `send` does, and encode it anew as for a peer that takes implicit VR only."""
+    pieces = [data[start : start + _PIECE] for start in range(0, len(data), _PIECE)]
+    outgoing = from_part10(lambda: pieces)
+    if outgoing.transfer_syntax_uid not in UNCOMPRESSED:
+        return "as it is"
+    reencoded(outgoing, IMPLICIT_LITTLE)
+    return "encoded anew"
+
+
 def as_pixels(data: bytes) -> str:
     """Look at it as the decoder does before it decodes anything."""
     facts = pixel_facts(read_object(BytesIO(data), DecoderLimits(encoded_mib=2)))
@@ -91,6 +103,7 @@ WAYS: tuple[Callable[[bytes], str], ...] = (
     as_data_set,
     as_found,
     as_pieces,
+    as_outgoing,
     as_pixels,
 )
 
