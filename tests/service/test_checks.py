@@ -1,11 +1,10 @@
 """`doctor`: everything is broken once, and found by its own check, with a remedy."""
 
-import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from core.clock import Clock, utc_now
 from dicom_node.ports import RefusalReason
 from service.checks import CHECKS, Limits, Result, Verdict, judge, on_scene
 from service.checks.models import ENCODINGS, missing_decoders
-from service.config_file import digest_of
 from service.foundation import opened
 from service.presence import LISTENER, Presence
 from service.settings import load_settings
@@ -350,25 +348,6 @@ def test_a_peer_from_anywhere_is_a_warning(site: Site) -> None:
     found = site.look("peers")
     assert found.verdict is Verdict.WARNING
     assert "peer a may come from any address" in found.what
-
-
-def test_a_service_that_goes_by_another_configuration_is_named(site: Site) -> None:
-    digest = digest_of(site.config.read_bytes())
-    said = ConfigurationInForce("here:104", digest, "", "", utc_now())
-    in_force(site, said)
-    assert site.look("configuration in force").verdict is Verdict.FINE
-    in_force(site, replace(said, waiting="api"))
-    assert "older config.yaml in api" in site.look("configuration in force").what
-    os.utime(site.config, (0, 0))
-    in_force(site, replace(said, digest="0" * 64))
-    assert "has not taken config.yaml up" in site.look("configuration in force").what
-
-
-def test_callers_of_last_week_are_no_news(site: Site) -> None:
-    unknown_callers(site)
-    assert site.look("unknown callers").what == "1 unknown caller in the last day"
-    site.clock = lambda: utc_now() + timedelta(days=7)
-    assert site.look("unknown callers").verdict is Verdict.FINE
 
 
 def test_keys_of_another_installation_are_found(site: Site, tmp_path: Path) -> None:
