@@ -43,6 +43,7 @@ _COUNT = (
         stored=table.c.stored + bindparam("more_stored"),
         duplicates=table.c.duplicates + bindparam("more_duplicates"),
         last_at=bindparam("at"),
+        reported_at=None,  # there is more to report
     )
 )
 

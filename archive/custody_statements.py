@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from functools import cache
 
-from sqlalchemy import Table, bindparam, func, select, update
+from sqlalchemy import Table, bindparam, func, null, select, update
 
 from archive.prepared import DialectInsert, Prepared
 from archive.tables import arrival, instance, journey, outbox, patient, revision, series, study
@@ -87,6 +87,7 @@ def _counted(insert: DialectInsert) -> object:
             "stored": arrival.c.stored + brought.excluded.stored,
             "duplicates": arrival.c.duplicates + brought.excluded.duplicates,
             "last_at": brought.excluded.last_at,
+            "reported_at": null(),  # there is more to report
         },
     )
 

@@ -185,8 +185,9 @@ REQUIREMENTS: Mapping[EventKind, Requirement] = {
     EventKind.PIPELINE_DECISION: Requirement(
         "E", ONE_OR_TWO, objects=_objects((STUDY, ONE), (PATIENT, ONE)), types=Decision
     ),
+    EventKind.VERIFICATION: Requirement("E", SOME, _TWO_ENDS),
 }
-"""Source: PS3.15 A.5.3.1 to A.5.3.15; the last two are our own."""
+"""Source: PS3.15 A.5.3.1 to A.5.3.15; the last three are our own."""
 
 
 def faults(event: AuditEvent) -> tuple[str, ...]:

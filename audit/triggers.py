@@ -193,6 +193,11 @@ def custody_taken(
     return event.noting(TransferSyntax=instance.transfer_syntax_uid)
 
 
+def verified(stamp: Stamp, source: Participant, destination: Participant) -> AuditEvent:
+    """Note that a peer asked whether it can reach us (C-ECHO). Source: our own."""
+    return _event(stamp, EventKind.VERIFICATION, Action.EXECUTE, _ends(source, destination))
+
+
 def pipeline_decided(
     stamp: Stamp,
     decision: Decision,

@@ -20,7 +20,7 @@ class Coded(Enum):
 
 
 class EventKind(Coded):
-    """The closed list of what we record. Source: PS3.15 A.5.3; the last two are our own."""
+    """The closed list of what we record. Source: PS3.15 A.5.3; the last three are our own."""
 
     APPLICATION_ACTIVITY = "110100", "DCM", "Application Activity"
     AUDIT_LOG_USED = "110101", "DCM", "Audit Log Used"
@@ -39,6 +39,8 @@ class EventKind(Coded):
     USER_AUTHENTICATION = "110114", "DCM", "User Authentication"
     CUSTODY_TAKEN = "SR-101", "99SECONDREADER", "Custody of an instance taken"
     PIPELINE_DECISION = "SR-102", "99SECONDREADER", "Pipeline decision"
+    VERIFICATION = "SR-103", "99SECONDREADER", "Verification of the connection (C-ECHO)"
+    """No query (110112), for nothing is asked; PS3.15 A.5.3 has no event for it."""
 
 
 class Activity(Coded):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from archive.archive import Archive
+from archive.database import Transaction
 from archive.deliveries import AttemptOutcome, DeliveryRecord
 from archive.entries import StudyRecord
 from archive.journey import JourneyEntry
@@ -22,7 +23,7 @@ from dicom_node.errors import TlsError
 from dicom_node.part10 import OutgoingObject, from_part10
 from dicom_node.store_scu import SendOutcome, SendState, send
 from service.settings import DeliverySettings, DestinationSettings
-from service.trail import Trail, as_instance
+from service.trail import Trail, as_instance, identity_of
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +88,7 @@ class Delivery:
             records = archive.deliveries.due(tx, revision, destination)
             if not records:
                 return None
+            self._tell_end(tx, records, now)
             attempts = max(record.attempts for record in records)
             again = now + timedelta(seconds=self._wait_s(attempts + 1))
             ended = [self._after_break(record, again) for record in records]
@@ -95,6 +97,22 @@ class Delivery:
             archive.journey.note(tx, revision, _entry(now, revision, destination, ended))
         log.error("an attempt to deliver %s to %s broke off", revision, destination)
         return again if any(one.next_attempt_at is not None for one in ended) else None
+
+    def _tell_end(self, tx: Transaction, records: Sequence[DeliveryRecord], now: datetime) -> None:
+        """Record the end of a transfer whose beginning was recorded."""
+        begun = [record for record in records if record.state is DeliveryState.IN_PROGRESS]
+        if not begun:
+            return
+        revision, destination = begun[0].revision, begun[0].destination
+        settings = self._destination(destination)
+        title, host = (settings.called_ae_title, settings.host) if settings else ("", "")
+        event = self.trail.broke_off(
+            RemoteAE(destination, title, self.ae_title, host),
+            self.trail.sent_id(revision, destination, now),
+            identity_of(self.archive, tx, revision.study_key),
+            objects=len(begun),
+        )
+        self.archive.outbox.add(tx, event.event_id, event.sealed, at=now)
 
     def _after_break(self, record: DeliveryRecord, again: datetime) -> AttemptOutcome:
         text = "the attempt broke off; the log of the worker says why"

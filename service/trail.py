@@ -5,20 +5,20 @@ into the transaction of what it records.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from itertools import starmap
 
 from archive.archive import Archive
 from archive.database import Transaction
 from archive.index import ResultKey
 from archive.results import ResultObject
 from audit import triggers
-from audit.events import AuditEvent, Participant, Stamp, Stamper, repeatable_id
+from audit.events import AuditEvent, Participant, SopClass, Stamp, Stamper, repeatable_id
 from audit.parties import (
     NOBODY,
-    Search,
     StudyContent,
     application,
     count_sop_classes,
@@ -34,10 +34,6 @@ from core.model import Instance, InstanceKey, RemoteAE, RevisionKey, StudyIdenti
 from service.custody_records import CustodyRecords
 
 log = logging.getLogger(__name__)
-
-VERIFICATION = "1.2.840.10008.1.1"
-"""SOP Class UID of C-ECHO. Source: PS3.4 Annex A."""
-
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -132,17 +128,22 @@ class Trail:
         peer: RemoteAE,
         association_id: str,
         identity: StudyIdentity,
-        instances: Sequence[Instance],
+        number_of: Mapping[str, int],
         ending: Transfer,
     ) -> SealedRecord:
-        """Say what one association brought of one study (110104), once for each."""
-        content = StudyContent(identity, count_sop_classes(instances))
+        """Say what one association brought of one study (110104), once for each number of objects.
+
+        `number_of` counts instances by SOP class. One that was taken for lost may go on, and bring more.
+        """
+        instances = sum(number_of.values())
+        brought = f"{instances} {ending.duplicates}"
+        content = StudyContent(identity, tuple(starmap(SopClass, sorted(number_of.items()))))
         event = triggers.instances_transferred(
-            self.stamp("transferred", association_id, identity.study_instance_uid),
+            self.stamp("transferred", association_id, identity.study_instance_uid, brought),
             remote_ae(peer),
             self.ours,
             (content,),
-        ).noting(Ending=ending.how, NumberOfInstances=len(instances), Duplicates=ending.duplicates)
+        ).noting(Ending=ending.how, NumberOfInstances=instances, Duplicates=ending.duplicates)
         if not ending.is_whole:
             event = event.ended(Outcome.MINOR_FAILURE, f"the association was {ending.how}")
         return self.seal(event)
@@ -156,8 +157,7 @@ class Trail:
 
     def verified(self, peer: RemoteAE) -> SealedRecord:
         """Say that a peer asked whether we are here (C-ECHO)."""
-        search = Search(b"C-ECHO", VERIFICATION)
-        return self.seal(triggers.query(self.stamp(), remote_ae(peer), self.ours, search))
+        return self.seal(triggers.verified(self.stamp(), remote_ae(peer), self.ours))
 
     def refused(self, calling: str, called: str, address: str, reason: str) -> SealedRecord:
         """Say that somebody was not let in (110113, node authentication)."""
@@ -270,6 +270,18 @@ class Trail:
         if failed:
             event = event.ended(Outcome.MINOR_FAILURE, f"{failed} objects were not stored")
         return self.seal(event)
+
+    def broke_off(
+        self, destination: RemoteAE, event_id: str, identity: StudyIdentity, *, objects: int
+    ) -> SealedRecord:
+        """Say that a transfer out ended, and that nobody knows what of it arrived (110104)."""
+        event = triggers.instances_transferred(
+            Stamp(event_id, self.clock()),
+            self.ours,
+            remote_ae(destination, is_requestor=False),
+            (StudyContent(identity),),
+        ).noting(NumberOfInstances=0, Unknown=objects)
+        return self.seal(event.ended(Outcome.SERIOUS_FAILURE, "the attempt broke off"))
 
     def process(self, *, started: bool) -> SealedRecord:
         """Say that this process started or stopped (110100)."""

@@ -192,9 +192,11 @@ def export(
             )
         with foundation.archive.snapshot() as tx:
             waiting = foundation.archive.outbox.count_pending(tx) - 1  # ours came too late for it
-    say(f"{number} records written to {out}")
+    say(f"{count_of(number, 'record')} written to {out}")
     if waiting > 0:
-        complain(f"{waiting} records still wait in the outbox and are not among them")
+        complain(
+            f"not among them, for they still wait in the outbox: {count_of(waiting, 'record')}"
+        )
 
 
 def _wanted(

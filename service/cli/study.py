@@ -105,7 +105,7 @@ def retry(
     if moved.attempt is not None:
         say(f"revision {moved.revision} is scheduled, attempt {moved.attempt}")
     if moved.deliveries:
-        say(f"{moved.deliveries} deliveries are scheduled again")
+        say(f"{_deliveries(moved.deliveries)} scheduled again")
 
 
 @group.command(epilog=example("second-reader study cancel 2.25.1234"))
@@ -119,7 +119,7 @@ def cancel(uid: Uid, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption 
     if as_json:
         print_json(moved)
         return
-    say(f"revision {moved.revision} is {moved.state}; {moved.deliveries} deliveries are withdrawn")
+    say(f"revision {moved.revision} is {moved.state}; {_deliveries(moved.deliveries)} withdrawn")
 
 
 def _states(asked: list[str]) -> frozenset[Any]:
@@ -133,6 +133,10 @@ def _states(asked: list[str]) -> frozenset[Any]:
             f"{', '.join(unknown)} is none of {', '.join(known)}", param_hint="--state"
         )
     return frozenset(known[state] for state in wanted)
+
+
+def _deliveries(number: int) -> str:
+    return "1 delivery is" if number == 1 else f"{number} deliveries are"
 
 
 def _list_row(shown: dict[str, Any]) -> tuple[object, ...]:

@@ -19,6 +19,8 @@ from core.states import RevisionState
 from service.completeness import Completeness, Outlook
 from service.foundation import Foundation
 
+_SCORE_DECIMALS = 4
+"""More would say nothing; REST gives the number as the model did."""
 _UID = re.compile(r"[0-9.]{1,64}")
 
 
@@ -184,7 +186,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         bbox = [region.x1, region.y1, region.x2, region.y2]
     return {
         "class": finding.label,
-        "score": finding.score,
+        "score": round(finding.score, _SCORE_DECIMALS),
         "instance_key": finding.frame.instance_key,
         "frame": finding.frame.frame,
         "bbox": bbox,

@@ -78,6 +78,7 @@ EVENTS: dict[str, Callable[[Stamp], AuditEvent]] = {
     ),
     "login": lambda s: triggers.user_authentication(s, ADA, activity=Activity.LOGIN, node=OURS),
     "logout": lambda s: triggers.user_authentication(s, ADA, activity=Activity.LOGOUT),
+    "verification": lambda s: triggers.verified(s, PEER, OURS),
     "custody": lambda s: triggers.custody_taken(s, PEER, OURS, INSTANCE),
     "decision": lambda s: triggers.pipeline_decided(
         s, Decision.COMPLETENESS_CLOSED, (OURS,), STUDY, rule="quiet time"
