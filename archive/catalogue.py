@@ -114,19 +114,20 @@ class Catalogue:
             ).scalar_one()
         )
 
-    def brought(
-        self, tx: Transaction, association_id: str
-    ) -> dict[StudyKey, tuple[InstanceRecord, ...]]:
-        """Return what an association stored, by study; duplicates are only counted (`Arrivals`)."""
+    def brought(self, tx: Transaction, association_id: str) -> dict[StudyKey, dict[str, int]]:
+        """Return how much of each SOP class an association stored, by study.
+
+        Duplicates are only counted (`Arrivals`).
+        """
         rows = tx.execute(
-            select(instance)
+            select(instance.c.study_key, instance.c.sop_class_uid, func.count().label("number"))
             .where(instance.c.association_id == association_id)
-            .order_by(instance.c.received_at, instance.c.instance_key)
+            .group_by(instance.c.study_key, instance.c.sop_class_uid)
         )
-        found: dict[StudyKey, list[InstanceRecord]] = {}
+        found: dict[StudyKey, dict[str, int]] = {}
         for row in rows:
-            found.setdefault(StudyKey(row.study_key), []).append(self._instance(row))
-        return {key: tuple(records) for key, records in found.items()}
+            found.setdefault(StudyKey(row.study_key), {})[row.sop_class_uid] = row.number
+        return found
 
     def instance(self, tx: Transaction, instance_key: InstanceKey) -> InstanceRecord:
         """Return one instance, whatever its standing.

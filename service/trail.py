@@ -133,7 +133,8 @@ class Trail:
     ) -> SealedRecord:
         """Say what one association brought of one study (110104), once for each number of objects.
 
-        `number_of` counts instances by SOP class. One that was taken for lost may go on, and bring more.
+        `number_of` counts instances by SOP class. An association that was taken for lost may go on,
+        and bring more.
         """
         instances = sum(number_of.values())
         brought = f"{instances} {ending.duplicates}"

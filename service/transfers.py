@@ -41,7 +41,7 @@ class Transfers:
                 brought[0].peer,
                 association_id,
                 archive.catalogue.study(tx, study_key).identity,
-                [one.instance for one in stored.get(study_key, ())],
+                stored.get(study_key, {}),
                 transfer,
             )
             archive.outbox.add(tx, record.event_id, record.sealed, at=now)
