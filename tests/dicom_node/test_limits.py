@@ -60,6 +60,31 @@ def test_an_object_that_does_not_end_is_not_read_to_its_end() -> None:
         assert running.sink.committed == []
 
 
+@pytest.mark.parametrize(("excess", "kind"), [(0, 0x04), (1, 0x07)])
+def test_a_pdu_may_be_as_long_as_we_said(excess: int, kind: int) -> None:
+    """PS3.8 D.1: the maximum length counts the data values, without the header of the PDU."""
+    with (
+        running_node(max_pdu_bytes=16384) as running,
+        raw_association(running.node.port, (1, CT, EXPLICIT)) as caller,
+    ):
+        caller.send(pdu(4, pdv(1, 3, store_rq(CT, "1.2.3"))))
+        caller.send(pdu(4, pdv(1, 2, bytes(16384 - 6 + excess))))
+        assert caller.receive()[0] == kind
+
+
+def test_an_old_association_ends_after_the_object_that_is_arriving() -> None:
+    with (
+        running_node(association_timeout_s=0.3) as running,
+        raw_association(running.node.port, (1, CT, EXPLICIT)) as old,
+    ):
+        _begin(old)
+        time.sleep(1.0)
+        old.send(pdu(4, pdv(1, 2, b"end")))
+        assert old.status() == 0
+        assert old.receive()[0] == 0x07
+        assert running.observer.wait_for("closed") == [(Ending.ABORTED, 1, 0)]
+
+
 @pytest.mark.parametrize("uid", ["1." * 100, "1.2.3.04.x", ""])
 def test_a_name_that_is_no_uid_is_refused_and_the_next_object_is_taken(uid: str) -> None:
     with (

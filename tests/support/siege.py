@@ -1,6 +1,9 @@
-"""A crowd that lays siege to a DICOM port, in a process of its own: silent, slow and garbage.
+"""A crowd that lays siege to the ports of a node, in a process of its own.
 
-    python -m tests.support.siege PORT SECONDS SILENT SLOW GARBAGE
+    python -m tests.support.siege PORT TLS_PORT SECONDS SILENT SLOW GARBAGE STUCK
+
+On the plain port some are silent, some slow, and some send garbage; on the TLS port some begin a
+handshake and go no further.
 
 Whoever is thrown out comes back. At the end one line of JSON says how often each kind connected.
 """
@@ -11,6 +14,7 @@ import os
 import random
 import selectors
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -22,10 +26,12 @@ from pathlib import Path
 
 from tests.dicom_node.raw import associate_rq, pdu, pdv, store_rq
 
+KINDS = ("silent", "slow", "garbage", "stuck")
 CROWD = "CROWD"
 CROWD_ADDRESSES = "127.0.2.0/24"
 """Half of the crowd is known by its address, and those who are slow by their title, too."""
 _STRANGERS, _KNOWN = "127.0.1", "127.0.2"
+_ALL_KNOWN = frozenset({"slow", "stuck"})
 _ADDRESSES_OF_EACH = 10
 _COME_BACK_S = 0.5
 _SLOWNESS_S = 1.0
@@ -48,7 +54,7 @@ class Besieger:
     @property
     def address(self) -> str:
         """Where it comes from."""
-        network = _KNOWN if self.number % 2 or self.kind == "slow" else _STRANGERS
+        network = _KNOWN if self.number % 2 or self.kind in _ALL_KNOWN else _STRANGERS
         return f"{network}.{1 + self.number // 2 % _ADDRESSES_OF_EACH}"
 
     def connect(self) -> None:
@@ -74,7 +80,7 @@ class Besieger:
 
     def go_on(self) -> None:
         """Say the next little."""
-        count = len(self.left) if self.kind == "garbage" else 1
+        count = 1 if self.kind == "slow" else len(self.left)
         if self.line is not None and self.left:
             self.line.send(self.left[:count])
             self.left = self.left[count:]
@@ -85,9 +91,19 @@ def _slow(number: int) -> bytes:
     return _REQUEST if number % 2 else _OBJECT + bytes(10**6)
 
 
+def _client_hello(_: int) -> bytes:
+    context = ssl.create_default_context()
+    outgoing = ssl.MemoryBIO()
+    side = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")
+    with suppress(ssl.SSLWantReadError):
+        side.do_handshake()
+    return outgoing.read()
+
+
 _OPENINGS: dict[str, Callable[[int], bytes]] = {
     "silent": lambda _: b"",
     "slow": _slow,
+    "stuck": _client_hello,
     "garbage": lambda number: random.Random(number + time.monotonic_ns()).randbytes(4096),
 }
 
@@ -158,12 +174,12 @@ class Crowd:
 
 @contextmanager
 def besieged(
-    port: int, seconds: float, *, silent: int, slow: int, garbage: int
+    ports: tuple[int, int], seconds: float, **counts: int
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Have a crowd besiege a port while the block runs, for at most so long."""
+    """Have a crowd besiege a plain and a TLS port while the block runs, for at most so long."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.support.siege"]
-        + [str(one) for one in (port, seconds, silent, slow, garbage)],
+        + [str(one) for one in (*ports, seconds, *(counts[kind] for kind in KINDS))],
         stdout=subprocess.PIPE,
         cwd=Path(__file__).parents[2],
         env=os.environ,
@@ -175,11 +191,11 @@ def besieged(
         process.wait()
 
 
-def main(port: str, seconds: str, *counts: str) -> None:
-    """Besiege a port; print what came of it."""
+def main(port: str, tls_port: str, seconds: str, *counts: str) -> None:
+    """Besiege the ports; print what came of it."""
     besiegers = [
-        Besieger(kind, number, int(port))
-        for kind, count in zip(("silent", "slow", "garbage"), counts, strict=True)
+        Besieger(kind, number, int(tls_port if kind == "stuck" else port))
+        for kind, count in zip(KINDS, counts, strict=True)
         for number in range(int(count))
     ]
     sys.stdout.write(json.dumps(Crowd(besiegers).besiege(float(seconds))) + "\n")
