@@ -52,7 +52,8 @@ class Supervisor:
     roles: Sequence[str] = ROLES
     grace_s: float = 30.0
     """How long a child may take to finish what it is doing."""
-    _stopping: threading.Event = field(default_factory=threading.Event)
+    stopping: threading.Event = field(default_factory=threading.Event)
+    """Set once it is to end."""
     _is_misconfigured: bool = False
 
     def run(self) -> bool:
@@ -65,7 +66,7 @@ class Supervisor:
         """
         children = [self._start(role) for role in self.roles]
         due: dict[str, float] = {}
-        while not self._stopping.wait(0.1):
+        while not self.stopping.wait(0.1):
             for child in children:
                 self._watch(child, due)
         self._end(children)
@@ -73,7 +74,7 @@ class Supervisor:
 
     def stop(self, *_: object) -> None:
         """Ask `run` to end; safe to call from a signal handler."""
-        self._stopping.set()
+        self.stopping.set()
 
     def _start(self, role: str) -> _Child:
         process = self.launch(role)

@@ -40,6 +40,7 @@ def serve(
         raise typer.Exit(main(role.value, str(config.absolute())))
     from service.keys import load_keys
     from service.logs import configure_logs
+    from service.ready import announce
     from service.supervisor import Supervisor, role_launcher
 
     load_keys(made.path(made.settings.keys.folder))  # and wrong keys
@@ -47,5 +48,6 @@ def serve(
     supervisor = Supervisor(role_launcher(str(config.absolute()), os.environ))
     signal.signal(signal.SIGTERM, supervisor.stop)
     signal.signal(signal.SIGINT, supervisor.stop)
+    announce(made, supervisor.stopping)
     if not supervisor.run():
         raise typer.Exit(1)
