@@ -186,7 +186,8 @@ class Database:
         raised as the driver's own error: a defect of ours, and it looks like one.
         """
         with self._turn(), _translated(), self._driver_connection() as connection:
-            batch = Batch(self._engine.dialect, connection.cursor())
+            cursor = connection.cursor()
+            batch = Batch(self._engine.dialect, cursor)
             try:
                 if self._turnstile is not None:
                     self._turnstile.begin(connection)
@@ -196,6 +197,9 @@ class Database:
             except BaseException:
                 connection.rollback()
                 raise
+            finally:
+                # Left to the collector, it would reset a statement that others run by then.
+                cursor.close()
 
     @contextmanager
     def _driver_connection(self) -> Iterator[Any]:

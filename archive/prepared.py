@@ -62,7 +62,8 @@ class Prepared:
                 statement = statement(_insert_of(dialect))
             compiled: Any = statement.compile(dialect=dialect, column_keys=self._columns)
             order = tuple(compiled.positiontup) if compiled.positional else None
-            fixed = {name: value for name, value in compiled.params.items() if value is not None}
+            given = {name for name, bound in compiled.binds.items() if bound.required}
+            fixed = {name: one for name, one in compiled.params.items() if name not in given}
             written = self._written[dialect.name] = str(compiled), order, fixed
         return written
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import bindparam, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from archive import custody_statements
+from archive import custody_statements, tables
 from archive.archive import Archive
 from archive.custody import Outcome, Result
 from archive.custody_plan import Entry
@@ -251,6 +251,24 @@ STATEMENTS = {
     "known_digests": known_digests(3),
     "newest_revisions": newest_revisions(3),
 }
+
+
+def test_a_value_that_a_statement_brings_itself_may_be_nothing() -> None:
+    statement = Prepared(
+        update(tables.arrival)
+        .where(tables.arrival.c.study_key == bindparam("of_study"))
+        .values(reported_at=None, stored=5)
+    )
+    for _ in range(2):
+        _, values = statement.bind(sqlite.dialect(), {"of_study": "s"})  # type: ignore[no-untyped-call]
+        assert sorted(map(str, values)) == ["5", "None", "s"]
+
+
+def test_a_batch_that_is_over_cannot_be_used_any_more(archive: Archive) -> None:
+    with archive.database.batch() as batch:
+        batch.rows(known_digests(1), {"value_0": b"x"})
+    with pytest.raises(Exception, match="closed"):
+        batch.rows(known_digests(1), {"value_0": b"x"})
 
 
 @pytest.mark.parametrize("name", STATEMENTS)

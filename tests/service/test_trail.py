@@ -3,6 +3,11 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
+from audit import triggers
+from audit.events import Stamp
+from audit.parties import remote_ae
 from audit.records import RecordSealer
 from core.model import InstanceKey
 from service.trail import Trail
@@ -21,6 +26,19 @@ def test_the_id_of_a_custody_record_is_derived_from_the_row_of_its_instance() ->
         replace(TRAIL, key=b"b" * 32).custody_id(KEY, NOON),
     ]
     assert len({wanted, *others}) == 4
+
+
+@pytest.mark.parametrize(
+    "patient_name", ["Example^Ada", 'A"\\^\u00e4', "9999-12-31T23:59:59.999999+00:00"]
+)
+def test_a_custody_record_is_what_its_constructor_makes(patient_name: str) -> None:
+    """Though most of it is written once for a study."""
+    for number in (1, 2, 3):
+        about = instance(number, patient_name=patient_name)
+        record = TRAIL.custody(PEER, about)
+        stamp = Stamp(record.event_id, NOON)
+        event = triggers.custody_taken(stamp, remote_ae(PEER), TRAIL.ours, about)
+        assert TRAIL.sealer.open(record) == event
 
 
 def test_a_custody_record_has_the_derived_id_or_one_of_its_own() -> None:
