@@ -3,7 +3,17 @@
 import logging
 import socket
 
-from dicom_node.channel import Channel, Closing, Dismissed, Handed, Message, Ready, Verdict
+from dicom_node.channel import (
+    Channel,
+    Closing,
+    Dismissed,
+    Handed,
+    Message,
+    Ping,
+    Pong,
+    Ready,
+    Verdict,
+)
 from dicom_node.doorkeeper import FarDoorkeeper
 from dicom_node.ports import InstanceSink, NodeObserver
 from dicom_node.receiver import Receiver
@@ -54,6 +64,8 @@ class Branch:
             self._receiver.take(connection, message.visitor)
         elif isinstance(message, Verdict):
             self._doorkeeper.hear(message)
+        elif isinstance(message, Ping):
+            self._say(Pong())
         elif isinstance(message, Dismissed):
             self._receiver.dismiss(message.tickets)
 

@@ -8,7 +8,7 @@ for. Source: unix(7), SOCK_SEQPACKET and SCM_RIGHTS
 import socket
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import TypeAdapter
 
@@ -28,6 +28,16 @@ class Ready:
 @dataclass(frozen=True)
 class Closing:
     """To the door: no more connections can be taken."""
+
+
+@dataclass(frozen=True)
+class Ping:
+    """To the receiver: say that you are there."""
+
+
+@dataclass(frozen=True)
+class Pong:
+    """To the door: here."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +86,10 @@ class Dismissed:
     tickets: frozenset[int]
 
 
-Message = Ready | Closing | Handed | Question | Verdict | Left | Refused | Dismissed
+Message = Ready | Closing | Ping | Pong | Handed | Question | Verdict | Left | Refused | Dismissed
 
 _KINDS: dict[str, TypeAdapter[Any]] = {
-    kind.__name__: TypeAdapter(kind)
-    for kind in (Ready, Closing, Handed, Question, Verdict, Left, Refused, Dismissed)
+    kind.__name__: TypeAdapter(kind) for kind in get_args(Message)
 }
 
 

@@ -14,6 +14,8 @@ from dicom_node.channel import (
     Handed,
     Left,
     Message,
+    Ping,
+    Pong,
     Question,
     Ready,
     Refused,
@@ -32,6 +34,8 @@ _FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.5, 30.0
 _STABLE_S = 60.0
 """A receiver that lived so long starts again without waiting."""
 _REAP_S = 0.1
+_PING_S, _PONG_WITHIN_S = 5.0, 30.0
+"""A receiver whose process hangs would keep its connections, and get more, for ever."""
 _END_WITHIN_S = 10.0
 """A process that has hung up and lives on is killed."""
 
@@ -53,6 +57,7 @@ class Member:
         self.is_open = False
         self.started = 0.0
         self.failures = 0
+        self._asked: float | None = None
 
     @property
     def guests(self) -> int:
@@ -75,7 +80,7 @@ class Member:
             raise
         finally:
             theirs.close()
-        self._channel, self.started = ours, time.monotonic()
+        self._channel, self.started, self._asked = ours, time.monotonic(), None
         log.info("receiver %d started as process %d", self.number, self.process.pid)
 
     def take(self, connection: socket.socket, visitor: Visitor) -> None:
@@ -106,6 +111,18 @@ class Member:
                 return False
             self._heed(heard[0])
 
+    def ask(self) -> None:
+        """See whether it still answers; who does not is killed, and started again."""
+        if not self.is_open:
+            return
+        if self._asked is None:
+            self._asked = time.monotonic()
+            self._send(Ping())
+        elif time.monotonic() - self._asked > _PONG_WITHIN_S:
+            log.error("receiver %d answers no more and is killed", self.number)
+            self.is_open = False
+            self.kill()
+
     def hang_up(self) -> None:
         """Have it finish: what it says until its end is still heard."""
         self.is_open = False
@@ -127,6 +144,8 @@ class Member:
                 self.is_open = True
             case Closing():
                 self.is_open = False
+            case Pong():
+                self._asked = None
             case Question():
                 self._answer(message)
             case Left(ticket):
@@ -192,6 +211,12 @@ class Crew:
         """
         self._unstarted = list(self.members)
         self._start_next()
+        self._loop.call_later(_PING_S, self._ask)
+
+    def _ask(self) -> None:
+        for member in self.members:
+            member.ask()
+        self._loop.call_later(_PING_S, self._ask)
 
     def _start_next(self) -> None:
         if self._unstarted:

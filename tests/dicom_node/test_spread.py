@@ -13,6 +13,7 @@ from socket import socket
 
 import pytest
 
+from dicom_node import crew
 from dicom_node.association import Destination, echo
 from dicom_node.channel import channel_pair
 from dicom_node.errors import AssociationRejectedError, PeerError, ReceiverError
@@ -204,6 +205,21 @@ def test_receivers_that_cannot_start_end_the_node() -> None:
     with pytest.raises(ReceiverError):
         node.start()
     assert not node.is_listening
+
+
+def test_a_receiver_that_hangs_is_killed_and_started_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(crew, "_PING_S", 0.1)
+    monkeypatch.setattr(crew, "_PONG_WITHIN_S", 5.0)
+    with spread_node() as running:
+        wait_until(partial(ready, running, 2))
+        hanging = running.processes[0]
+        hanging.send_signal(signal.SIGSTOP)
+        assert hanging.wait(30) == -signal.SIGKILL
+        wait_until(partial(ready, running, 2))
+        with associations(running, 2):
+            assert running.guests == [1, 1]
 
 
 def test_who_comes_while_no_receiver_is_there_waits_for_one() -> None:
