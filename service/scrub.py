@@ -108,6 +108,7 @@ class Scrubber:
             ):
                 return 0
             after = place(tx)
+        self._unreadable.clear()
         batch = self._next(after, self._due(days, interval_s))
         for stored in batch:
             self._check(stored)
