@@ -91,6 +91,13 @@ class Refusal:
     is_repeated: bool = False
     """Whether the first of them was reported before."""
 
+    @property
+    def how_often(self) -> str:
+        """Of how many refusals this tells, in words; empty for one alone."""
+        if self.is_repeated:
+            return f" ({self.times} times more)"
+        return f" ({self.times} times)" if self.times > 1 else ""
+
 
 class InstanceReceiver(Protocol):
     """Takes one object while it arrives.

@@ -37,6 +37,8 @@ class Fold:
 
     last: Refusal
     times: int = 0
+    is_told: bool = False
+    """Whether an earlier refusal of this caller was told."""
 
 
 class Refusals:
@@ -72,8 +74,7 @@ class Refusals:
         try:
             self._waiting.put_nowait(seen)
         except queue.Full:
-            with self._lock:
-                self._fold(_key(seen), seen)
+            self._keep(seen)
 
     def _is_folded(self, refusal: Refusal) -> bool:
         """Count a caller who was told of in this window; else note that he will be."""
@@ -91,13 +92,19 @@ class Refusals:
         if key in self._folds or len(key) == 1:
             self._fold(key, refusal)
             return True
-        self._folds[key] = Fold(refusal)
+        self._folds[key] = Fold(refusal, is_told=True)
         return False
 
     def _fold(self, key: _Key, refusal: Refusal) -> None:
         fold = self._folds.setdefault(key, Fold(refusal))
         fold.last = refusal
-        fold.times += 1
+        fold.times += refusal.times
+
+    def _keep(self, refusal: Refusal) -> None:
+        """Tell it once more when the window closes: it is not recorded yet."""
+        with self._lock:
+            self._fold(_key(refusal), replace(refusal, is_repeated=False))
+            self._folds[_key(refusal)].is_told = refusal.is_repeated
 
     def _run(self) -> None:
         closes = time.monotonic() + self._window_s
@@ -118,7 +125,7 @@ class Refusals:
             folds, self._folds = self._folds, {}
         for fold in folds.values():
             if fold.times:
-                self._tell(replace(fold.last, times=fold.times, is_repeated=True))
+                self._tell(replace(fold.last, times=fold.times, is_repeated=fold.is_told))
 
     def _tell(self, refusal: Refusal) -> None:
         log.warning("%s", sentence(refusal))
@@ -126,6 +133,7 @@ class Refusals:
             self._observer.refused(refusal)
         except Exception as error:  # noqa: BLE001 - an observer must not end this thread
             log_fault("observer failed", "-", error)
+            self._keep(refusal)
 
 
 def sentence(refusal: Refusal) -> str:
@@ -133,8 +141,8 @@ def sentence(refusal: Refusal) -> str:
     who = f'"{refusal.calling_ae_title}"' if refusal.calling_ae_title else "a connection"
     whom = f'"{refusal.called_ae_title}"' if refusal.called_ae_title else "us"
     place = refusal.address or "several addresses"
-    again = f" ({refusal.times} times more)" if refusal.is_repeated else ""
-    return f"refused {who} calling {whom} from {place}{again}: {refusal.reason}. {refusal.remedy}"
+    often = refusal.how_often
+    return f"refused {who} calling {whom} from {place}{often}: {refusal.reason}. {refusal.remedy}"
 
 
 def _key(refusal: Refusal) -> _Key:

@@ -97,12 +97,11 @@ class NodeWatch:
 
     def refused(self, refusal: Refusal) -> None:
         """Record that somebody was not let in, and list him for an administrator to allow."""
-        again = f" ({refusal.times} times more)" if refusal.is_repeated else ""
         record = self.trail.refused(
             refusal.calling_ae_title,
             refusal.called_ae_title,
             refusal.address or "several addresses",
-            f"{refusal.reason.value}{again}. {refusal.remedy}",
+            f"{refusal.reason.value}{refusal.how_often}. {refusal.remedy}",
         )
         now = self.clock()
         with self.archive.transaction() as tx:

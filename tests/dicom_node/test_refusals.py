@@ -1,6 +1,7 @@
 """Refusals are told once each, whatever a flood of them does."""
 
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -98,13 +99,24 @@ def test_after_the_window_a_caller_is_told_anew() -> None:
     assert sum(not one.is_repeated for one in desk.told) > 1
 
 
-def test_an_observer_that_fails_ends_nothing() -> None:
-    class Broken(Desk):
-        def refused(self, refusal: Refusal) -> None:
-            super().refused(refusal)
+class Broken(Desk):
+    """Cannot record what it is told first."""
+
+    def refused(self, refusal: Refusal) -> None:
+        super().refused(refusal)
+        if len(self.told) == 1:
             raise RuntimeError("the audit log is away")
 
-    assert len(told(refusal("A"), refusal("B"), desk=Broken())) == 2
+
+def test_what_could_not_be_recorded_is_told_again() -> None:
+    first, second, again = told(refusal("A"), refusal("B"), desk=Broken())
+    assert (first.calling_ae_title, second.calling_ae_title) == ("A", "B")
+    assert (again.calling_ae_title, again.times, again.is_repeated) == ("A", 1, False)
+
+
+def test_what_could_not_be_recorded_counts_with_what_came_since() -> None:
+    _, again = told(*[refusal("A")] * 5, desk=Broken())
+    assert (again.times, again.is_repeated) == (5, False)
 
 
 @pytest.mark.parametrize(
@@ -115,9 +127,14 @@ def test_an_observer_that_fails_ends_nothing() -> None:
             'refused "CT" calling "READER" from 10.0.0.1: unknown calling AE title. Add a peer',
         ),
         (
-            Refusal(RefusalReason.CAPACITY, "", "", "", "Wait", times=7, is_repeated=True),
-            "refused a connection calling us from several addresses (7 times more): "
+            Refusal(RefusalReason.CAPACITY, "", "", "", "Wait", times=7),
+            "refused a connection calling us from several addresses (7 times): "
             "too many associations. Wait",
+        ),
+        (
+            replace(refusal(), times=2, is_repeated=True),
+            'refused "CT" calling "READER" from 10.0.0.1 (2 times more): '
+            "unknown calling AE title. Add a peer",
         ),
     ],
 )
