@@ -24,8 +24,8 @@ from dicom_node.certificates import CertificateIdentity
 from dicom_node.handshake import Fault, HandshakeError, fault_of, shake_hands, wait_for
 from dicom_node.prompt_socket import PromptSocket
 
-_HEADER_BYTES = 6
-"""So much is read ahead, to see whether there is anything; the rest goes where it belongs."""
+_RECORD_BYTES = 16 * 1024
+"""So much is read to see whether there is anything: what one record holds (RFC 8446 5.1)."""
 _DRAIN_BYTES = 64 * 1024
 _NO_FAULT = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
@@ -121,7 +121,7 @@ class SecureSocket(PromptSocket):
 
     def _look(self, connection: socket.socket) -> bool:
         try:
-            self._ahead += connection.recv(_HEADER_BYTES)
+            self._ahead += connection.recv(_RECORD_BYTES)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return False
         except OSError as error:
@@ -139,12 +139,10 @@ class SecureSocket(PromptSocket):
         if connection is None or self._is_over:
             return 0
         try:
-            taken = _patiently(partial(connection.recv_into, target), connection, deadline)
+            return _patiently(partial(connection.recv_into, target), connection, deadline)
         except OSError as error:
             self._note(error)
             raise
-        self._acknowledge_at_once()
-        return taken
 
     def drain(self) -> bool:
         """Throw away what has arrived; False at the end of the stream."""
@@ -161,6 +159,7 @@ class SecureSocket(PromptSocket):
         try:
             while rest:
                 rest = rest[_patiently(partial(connection.send, rest), connection, deadline) :]
+            self._acknowledge_at_once()
         except OSError as error:
             self._note(error)
             self._hear_last_word(connection)
@@ -169,7 +168,7 @@ class SecureSocket(PromptSocket):
     def _hear_last_word(self, connection: socket.socket) -> None:
         """Read why the other side hung up on us while we were about to speak (RFC 8446 4.4.2.4)."""
         try:
-            connection.recv(_HEADER_BYTES)
+            connection.recv(_RECORD_BYTES)
         except OSError as error:
             self._note(error)
 
