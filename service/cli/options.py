@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, is_dataclass
@@ -37,6 +38,10 @@ OptionalConfig = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+_ACTING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Control characters but line feed and tab: a terminal obeys them (ECMA-48)."""
 
 
 def example(text: str) -> str:
@@ -82,12 +87,21 @@ def count_of(number: int, thing: str) -> str:
 
 def say(text: str = "") -> None:
     """Print a line for people."""
-    typer.echo(text)
+    typer.echo(_shown(text))
 
 
 def complain(text: str) -> None:
     """Print a line on standard error."""
-    typer.echo(text, err=True)
+    typer.echo(_shown(text), err=True)
+
+
+def _shown(text: str) -> str:
+    """Return text in which nothing acts on a terminal: names of files and objects are data."""
+    return _ACTING.sub(_escaped, text)
+
+
+def _escaped(match: "re.Match[str]") -> str:
+    return f"\\u{ord(match[0]):04x}"
 
 
 def print_json(value: object) -> None:
@@ -97,7 +111,7 @@ def print_json(value: object) -> None:
 
 def to_json(value: object) -> str:
     """Return plain data, dataclasses included, as JSON."""
-    return json.dumps(_plain(value), indent=2, ensure_ascii=False)
+    return _ACTING.sub(_escaped, json.dumps(_plain(value), indent=2, ensure_ascii=False))
 
 
 def print_table(
@@ -129,7 +143,7 @@ def print_table(
 def _cell(value: object) -> str:
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S")
-    return "" if value is None else str(value)
+    return "" if value is None else _shown(str(value))
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any data a command prints

@@ -1,6 +1,7 @@
 """One live service for all cases that need one."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service as an operator starts it, with short patience."""
     folder = tmp_path_factory.mktemp("hostile")
     bright_cells_package(folder / "packages" / "bright")
-    sections = {
+    sections: dict[str, dict[str, Any]] = {
         "inference": {
             "models": [{"name": "bright"}],
             "package_folders": [str(folder / "packages")],
