@@ -7,7 +7,6 @@ Source: PS3.15 B.12, B.13; RFC 9325
 """
 
 import re
-import shutil
 import socket
 import ssl
 import struct
@@ -365,15 +364,11 @@ def test_storescp_and_we_refuse_each_other_for_what_is_wrong(site: Site, tmp_pat
             echo(to_storescp(site, port, certificate))
 
 
-SSLSCAN = shutil.which("sslscan")
-
-
 def scan(site: Site, running: RunningNode) -> ET.Element:
     """Let sslscan try everything that it knows, as a client that is trusted."""
     owned = site.clients["trusted"]
-    assert SSLSCAN is not None
     done = subprocess.run(
-        [SSLSCAN, "--xml=-", "--no-colour", f"--certs={owned.certificate_file}",
+        ["sslscan", "--xml=-", "--no-colour", f"--certs={owned.certificate_file}",
          f"--pk={owned.key_file}", f"127.0.0.1:{tls_port(running)}"],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
@@ -382,7 +377,7 @@ def scan(site: Site, running: RunningNode) -> ET.Element:
     return found
 
 
-@pytest.mark.skipif(SSLSCAN is None, reason="sslscan is not installed")
+@pytest.mark.external("sslscan")
 def test_sslscan_finds_nothing_that_rfc_9325_forbids(site: Site) -> None:
     with node(site) as running:
         found = scan(site, running)

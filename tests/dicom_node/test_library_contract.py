@@ -1,8 +1,8 @@
 """What we rest on inside pynetdicom is as it was when we read it.
 
 A failure here means that the library was changed. Read the change, see whether `upper_layer`,
-`prompt_socket`, `message_stream`, `acceptor` and `association` still hold, then write down the
-digest that the failure shows.
+`prompt_socket`, `secure_socket`, `message_stream`, `acceptor` and `association` still hold, then
+write down the digest that the failure shows.
 """
 
 import hashlib

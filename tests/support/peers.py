@@ -19,6 +19,7 @@ PEERS = {
     "dciodvfy": "dciodvfy",
     "PixelMed": "/usr/share/java/pixelmed.jar",
     "strace": "strace",
+    "sslscan": "sslscan",
     "gcc": "gcc",
     "PostgreSQL": "/usr/lib/postgresql",
 }
