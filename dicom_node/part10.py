@@ -87,7 +87,7 @@ def reencoded(outgoing: OutgoingObject, transfer_syntax_uid: str) -> bytes:
         if old.is_little_endian != new.is_little_endian:
             dataset.walk(_swap)
         return _encoded(dataset, new)
-    except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 - pydicom lets a dozen types escape (NET-7)
         # The chain is cut: the text of a decoder's error may hold a value.
         raise MalformedInstanceError(
             f"the data set cannot be encoded anew ({type(error).__name__})"

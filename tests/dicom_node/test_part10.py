@@ -147,3 +147,10 @@ def test_a_file_whose_head_names_no_uid_is_no_object_to_send(uid: str) -> None:
     changed = changed[:140] + length.to_bytes(4, "little") + changed[144:]
     with pytest.raises(MalformedInstanceError, match="MediaStorageSOPInstanceUID of the file"):
         from_part10(lambda: [changed])
+
+
+def test_a_vr_that_nobody_knows_cannot_be_encoded_anew() -> None:
+    """Found by fuzzing: the library's error quotes the value."""
+    whole = as_file(ct_image()).replace(b"\x08\x00\x30\x00TM", b"\x08\x00\x30\x00TN")
+    with pytest.raises(MalformedInstanceError, match="encoded anew"):
+        reencoded(from_part10(lambda: [whole]), IMPLICIT_LITTLE)
