@@ -21,6 +21,7 @@ from sqlalchemy import (
     Dialect,
     Engine,
     Executable,
+    PoolProxiedConnection,
     Table,
     create_engine,
     event,
@@ -157,6 +158,7 @@ class Database:
         self._turnstile = _turnstile(url, busy_timeout_s)
         self._engine = _engine(url, busy_timeout_s, self._turnstile)
         self.is_sqlite = self._engine.dialect.name == "sqlite"
+        self._kept: PoolProxiedConnection | None = None
         self._writer = threading.Lock()
         self._writing_thread: int | None = None
 
@@ -203,13 +205,19 @@ class Database:
 
     @contextmanager
     def _driver_connection(self) -> Iterator[Any]:
-        errors = self._engine.dialect.loaded_dbapi.Error
-        pooled = self._engine.raw_connection()
+        """Lend a connection; SQLite, which has one writer, keeps its own for the next time."""
+        pooled, self._kept = self._kept or self._engine.raw_connection(), None
         try:
             yield pooled.driver_connection
-        except errors as error:
+        except self._engine.dialect.loaded_dbapi.Error as error:
+            pooled.close()
             raise _error(_leaf(error), _name(error)) from None
-        finally:
+        except BaseException:
+            pooled.close()
+            raise
+        if self.is_sqlite:
+            self._kept = pooled
+        else:
             pooled.close()
 
     @contextmanager
@@ -227,6 +235,8 @@ class Database:
 
     def close(self) -> None:
         """Close every connection of this process."""
+        if self._kept is not None:
+            self._kept.close()
         self._engine.dispose()
         if self._turnstile is not None:
             self._turnstile.close()

@@ -9,6 +9,7 @@ Source: PS3.5 7.1 (elements), 7.5 (sequences), A.4 (encapsulated pixel data).
 """
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -146,6 +147,10 @@ class DataSetScanner:
         MalformedInstanceError
             If the data set ends inside an element, a sequence or a run of fragments.
         """
+        return Dataset(dict[BaseTag, DataElement | RawDataElement](self.elements_when_whole()))
+
+    def elements_when_whole(self) -> Mapping[BaseTag, RawDataElement]:
+        """Do as `finish` does, and return the elements as they came."""
         if self._inflater is not None:
             self._inflater.finish()
         self._close_ended(self._offset)
@@ -154,7 +159,7 @@ class DataSetScanner:
                 f"the data set is cut off after {self.size} bytes",
                 remedy="Send the object again; if it stays so, the sender holds a damaged copy",
             )
-        return Dataset(dict[BaseTag, DataElement | RawDataElement](self._kept))
+        return self._kept
 
     def _leading_elements(self, position: int) -> int:
         """Step over whole short elements of the leading groups; stop at whatever is not one.
@@ -167,7 +172,8 @@ class DataSetScanner:
         while position + 8 <= available and self.elements < self._limits.max_elements:
             group, element, vr, length = self._header_of_short.unpack_from(buffer, position)
             name, end = _SHORT_VRS.get(vr), position + 8 + length
-            tag = _tag(group << 16 | element)
+            number = group << 16 | element
+            tag = _TAGS.get(number) or _tag(number)
             is_plain = name is not None and group not in self._foreign_groups and tag not in kept
             if not is_plain or group > LAST_KEPT_GROUP or end > available:
                 break

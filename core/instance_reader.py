@@ -7,10 +7,9 @@ in a series all but two of them are the same bytes again.
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from pydicom import Dataset
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.tag import BaseTag, Tag
 
 from core.model import Instance
@@ -65,23 +64,24 @@ class InstanceReader:
         """How many series it remembers."""
         return len(self._read)
 
-    def read(self, dataset: Dataset, *, transfer_syntax_uid: str) -> Instance:
-        """Read the index of a data set whose elements nobody has looked at yet.
+    def read(
+        self, elements: Mapping[BaseTag, RawDataElement], *, transfer_syntax_uid: str
+    ) -> Instance:
+        """Read the index of a data set whose leading elements these are.
 
         Raises
         ------
         MalformedInstanceError
             As `Instance.parse` does.
         """
-        elements: Mapping[BaseTag, Any] = dataset._dict
         uid = _plain(_PLAIN_UID, elements.get(_SOP_INSTANCE_UID), "UI")
         number = _plain(_PLAIN_NUMBER, elements.get(_INSTANCE_NUMBER), "IS")
         if not uid or number is None:
-            return Instance.parse(dataset, transfer_syntax_uid=transfer_syntax_uid)
+            return _parsed(elements, transfer_syntax_uid)
         shared = (transfer_syntax_uid, *map(_raw, map(elements.get, _SHARED)))
         template = self._read.get(shared)
         if template is None:
-            template = Instance.parse(dataset, transfer_syntax_uid=transfer_syntax_uid)
+            template = _parsed(elements, transfer_syntax_uid)
             if len(self._read) >= MOST_KEPT:
                 self._read.clear()
             self._read[shared] = template
@@ -92,18 +92,21 @@ class InstanceReader:
         )
 
 
-def _raw(element: object) -> object:
+def _parsed(elements: Mapping[BaseTag, RawDataElement], transfer_syntax_uid: str) -> Instance:
+    dataset = Dataset(dict[BaseTag, DataElement | RawDataElement](elements))
+    return Instance.parse(dataset, transfer_syntax_uid=transfer_syntax_uid)
+
+
+def _raw(element: RawDataElement | None) -> object:
     """Return that by which an element is known to be the same again."""
-    if isinstance(element, RawDataElement):
-        return element.VR, element.value
-    return element if element is None else object()
+    return None if element is None else (element.VR, element.value)
 
 
-def _plain(pattern: "re.Pattern[bytes]", element: object, vr: str) -> bytes | None:
+def _plain(pattern: "re.Pattern[bytes]", element: RawDataElement | None, vr: str) -> bytes | None:
     """Return the value without its padding, empty if there is none; None if it is not plain."""
     if element is None:
         return b""
-    if not isinstance(element, RawDataElement) or element.VR not in {None, vr}:
+    if element.VR not in {None, vr}:
         return None
     if not element.value:
         return b""

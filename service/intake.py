@@ -154,7 +154,8 @@ class Reception:
 
     def _parse(self) -> Instance:
         instance = self._intake.reader.read(
-            self._scanner.finish(), transfer_syntax_uid=self._incoming.transfer_syntax_uid
+            self._scanner.elements_when_whole(),
+            transfer_syntax_uid=self._incoming.transfer_syntax_uid,
         )
         if instance.sop_class_uid != self._incoming.sop_class_uid:
             raise MismatchedInstanceError("the SOP class differs between command and data set")

@@ -260,7 +260,7 @@ def test_a_value_that_a_statement_brings_itself_may_be_nothing() -> None:
         .values(reported_at=None, stored=5)
     )
     for _ in range(2):
-        _, values = statement.bind(sqlite.dialect(), {"of_study": "s"})  # type: ignore[no-untyped-call]
+        _, values = statement.bind(sqlite.dialect(), {"of_study": "s"})
         assert sorted(map(str, values)) == ["5", "None", "s"]
 
 

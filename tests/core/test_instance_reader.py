@@ -42,7 +42,7 @@ def _read(reader: InstanceReader, dataset: Dataset, *, implicit: bool = False) -
     syntax = str(ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian)
     scanner = DataSetScanner(syntax)
     scanner.feed(encoded(dataset, implicit=implicit))
-    read = reader.read(scanner.finish(), transfer_syntax_uid=syntax)
+    read = reader.read(scanner.elements_when_whole(), transfer_syntax_uid=syntax)
     assert read == Instance.parse(scanner.finish(), transfer_syntax_uid=syntax)
     return read
 
@@ -74,7 +74,7 @@ def test_a_uid_that_is_not_plain_is_read_as_parsing_would(value: str) -> None:
     content = encoded(dataset)
     uid = str(dataset.SOPInstanceUID).encode()
     scanner.feed(content.replace(uid, value.encode().ljust(len(uid), b"\0")))
-    read = InstanceReader().read(scanner.finish(), transfer_syntax_uid="1.2")
+    read = InstanceReader().read(scanner.elements_when_whole(), transfer_syntax_uid="1.2")
     assert read == Instance.parse(scanner.finish(), transfer_syntax_uid="1.2")
 
 
