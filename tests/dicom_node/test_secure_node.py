@@ -92,6 +92,20 @@ def test_pdus_that_come_in_one_record_are_all_read(hospital: Hospital) -> None:
         assert running.sink.committed[0][1] == b"d" * 5000
 
 
+def test_what_shares_a_record_with_the_end_of_an_object_is_heard(hospital: Hospital) -> None:
+    """The rest of the record is in the library, and no descriptor will tell."""
+    store = pdu(4, pdv(1, 3, store_rq(CT, "1.2.3"))) + pdu(4, pdv(1, 2, b"d" * 100_000))
+    with (
+        secure_node(hospital) as running,
+        secure_peer(running, hospital.context()) as caller,
+    ):
+        caller.send(associate_rq([(1, CT, EXPLICIT)]))
+        assert caller.receive()[0] == 0x02
+        caller.send(store + RELEASE_RQ)
+        assert caller.status() == 0
+        assert caller.receive()[0] == 0x06
+
+
 def test_a_peer_whose_records_hold_a_byte_each_is_served(hospital: Hospital) -> None:
     with (
         secure_node(hospital) as running,
