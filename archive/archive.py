@@ -17,7 +17,7 @@ from archive.custody import Custody
 from archive.database import Database, Transaction, make_database_file, sqlite_url
 from archive.deliveries import Deliveries
 from archive.disk import Disk
-from archive.errors import WrongKeysError
+from archive.errors import MissingDatabaseError, WrongKeysError
 from archive.index import IdentityIndex
 from archive.journey import Journey
 from archive.keystore import Keystore
@@ -172,9 +172,19 @@ def open_archive(
 def _open_database(settings: ArchiveSettings, folder: Path, disk: Disk) -> Database:
     url = settings.database_url
     if url is None:
+        _require_no_objects_without(folder / DATABASE_FILE, folder / OBJECTS_FOLDER)
         make_database_file(folder / DATABASE_FILE, disk)
         url = sqlite_url(folder / DATABASE_FILE)
     return Database(url, busy_timeout_s=settings.busy_timeout_s)
+
+
+def _require_no_objects_without(database: Path, objects: Path) -> None:
+    """Beside an empty database every object would be one that no row names, to be tidied away."""
+    if not database.exists() and any(objects.glob("??/*")):
+        raise MissingDatabaseError(
+            f"there are sealed objects in {objects} and no {database.name}",
+            remedy="Restore the database; for a new archive move that folder elsewhere",
+        )
 
 
 def _check_keys(database: Database, index: IdentityIndex) -> None:

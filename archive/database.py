@@ -32,6 +32,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from archive.database_file import DatabaseFile
 from archive.disk import FILE_MODE, Disk, translated
 from archive.errors import (
     DamagedDatabaseError,
@@ -159,6 +160,7 @@ class Database:
         self._engine = _engine(url, busy_timeout_s, self._turnstile)
         self.is_sqlite = self._engine.dialect.name == "sqlite"
         self._kept: PoolProxiedConnection | None = None
+        self._file = DatabaseFile(Path(self._engine.url.database or "")) if self.is_sqlite else None
         self._writer = threading.Lock()
         self._writing_thread: int | None = None
 
@@ -243,7 +245,7 @@ class Database:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        if not self.is_sqlite:
+        if self._file is None:
             yield
             return
         if self._writing_thread == threading.get_ident():
@@ -252,7 +254,9 @@ class Database:
             raise _error(DatabaseBusyError)
         self._writing_thread = threading.get_ident()
         try:
+            self._file.require_in_place()
             yield
+            self._file.require_in_place()
         finally:
             self._writing_thread = None
             self._writer.release()

@@ -42,6 +42,10 @@ class WrongKeysError(ConfigurationError):
     """The keys are those of another installation than this archive."""
 
 
+class MissingDatabaseError(ConfigurationError):
+    """There are sealed objects, and the database that names them is gone."""
+
+
 class SchemaError(ConfigurationError):
     """The database belongs to a newer version of the service."""
 
