@@ -123,6 +123,7 @@ SCENARIOS: dict[str, list[str]] = {
     "study show": ["study", "show", "{uid}"],
     "study retry": ["study", "retry", "{uid}", "--again"],
     "study cancel": ["study", "cancel", "{waiting}"],
+    "archive scrub": ["archive", "scrub"],
     "audit read": ["audit", "read"],
     "audit search": ["audit", "search", "--patient", "PID-0001"],
     "audit verify": ["audit", "verify"],
@@ -139,6 +140,7 @@ SCENARIOS: dict[str, list[str]] = {
     "apikey revoke": ["apikey", "revoke", "{prefix}"],
 }
 ELSEWHERE = {
+    "audit begin": "tests/service/test_cli_audit.py, for it wants a log that is lost",
     "init": "tests/service/test_cli_setup.py",
     "serve": "its roles, in tests/system",
 }

@@ -171,7 +171,8 @@ def test_a_new_log_begins_by_an_operators_decision_which_stands_in_it(site: Site
     verified = site.audit("verify", "--json")
     assert verified.data["ok"], verified.out
     events = site.events()
-    assert any("the disk was lost" in (event["outcome_description"] or "") for event in events)
+    (decision,) = (e for e in events if "the disk was lost" in (e["outcome_description"] or ""))
+    assert (decision["event"], decision["details"]["Command"]) == ("110113", "audit begin")
     assert before <= {event["event_id"] for event in events}  # the database still had them
 
 
