@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from core.errors import UnavailableError
+from dicom_node.errors import ListenError
 from service.foundation import Foundation
 from service.presence import LISTENER, RENEW_S, Presence
 from service.settings import Installation
@@ -19,6 +20,7 @@ from service.wiring.process import on_signal, role
 
 log = logging.getLogger(__name__)
 
+_LET_GO_S = 3.0
 _LOOK_S = 1.0
 """How often we look whether config.yaml was changed."""
 
@@ -53,13 +55,27 @@ def run(installation: Installation) -> None:
     on_signal(stopping.set)
     with role(installation, "dicom") as foundation:
         node = build(foundation)
-        node.start()
+        _start(node, stopping)
         foundation.record(foundation.trail.listening(is_attached=True))
         _stay(foundation, node, stopping)
         node.stop()
         foundation.record(foundation.trail.listening(is_attached=False))
     if not stopping.is_set():
         raise UnavailableError("the listener ended by itself")
+
+
+def _start(node: Node, stopping: threading.Event) -> None:
+    """Listen; one before us, which is just ending, is given a moment to let go of the port."""
+    deadline = time.monotonic() + _LET_GO_S
+    while True:
+        try:
+            node.start()
+        except ListenError:
+            if stopping.is_set() or time.monotonic() > deadline:
+                raise
+            stopping.wait(0.2)
+        else:
+            return
 
 
 def _stay(foundation: Foundation, node: Node, stopping: threading.Event) -> None:

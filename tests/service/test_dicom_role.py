@@ -3,16 +3,19 @@
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from core.errors import UnavailableError
-from dicom_node.settings import PeerSettings
+from dicom_node.server import DicomNode
+from dicom_node.settings import NodeSettings, PeerSettings
 from service.foundation import Foundation
 from service.settings import load_settings
 from service.wiring import EXIT_CONFIGURATION, dicom
+from tests.dicom_node.fakes import MemorySink, RecordingObserver
 from tests.support.installation import Service, command, install
 
 
@@ -53,6 +56,19 @@ def test_a_role_whose_listener_died_fails_so_that_it_is_started_again(
     with pytest.raises(UnavailableError, match="ended by itself"):
         dicom.run(load_settings(service.config))
     assert (node.calls[0], node.calls[-1]) == ("start", "stop")
+
+
+def test_a_port_that_is_let_go_in_a_moment_is_waited_for() -> None:
+    stopping = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as before:
+        port = before.getsockname()[1]
+        settings = NodeSettings(host="127.0.0.1", port=port)
+        node = DicomNode(settings, MemorySink(), RecordingObserver())
+        letting_go = threading.Timer(0.5, before.close)
+        letting_go.start()
+        dicom._start(node, stopping)
+    assert node.port == port
+    node.stop()
 
 
 @pytest.mark.parametrize("processes", [1, 2])
