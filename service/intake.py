@@ -174,6 +174,7 @@ class Reception:
         rows = archive.rows.make(new)
         event_id = trail.custody_id(rows.instance_key, new.received_at)
         record = trail.custody(new.peer, new.instance, event_id=event_id)
+        self._may_be_committed = True  # until we are told, even if a bug keeps us from being told
         result = archive.custody.enter(Entry(rows, record.event_id, record.sealed))
         self._may_be_committed = result.outcome in {Outcome.ENTERED, Outcome.UNKNOWN}
         if result.error is not None:

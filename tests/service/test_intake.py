@@ -19,6 +19,8 @@ from sqlalchemy import select, text
 
 from anonymizer.encoding import deflate
 from archive.archive import Archive
+from archive.custody import Result
+from archive.custody_plan import Entry
 from archive.database import Batch
 from archive.entries import InstanceRecord, Standing
 from archive.errors import DatabaseUnavailableError
@@ -411,6 +413,20 @@ def test_nothing_is_acknowledged_when_the_transaction_of_a_group_fails(
     house.archive.upkeep.sweep(now=NOON.timestamp() + 10**9, grace_s=60)
     assert len(_store_side_by_side(house, datasets)) == 4
     _assert_whole(house, [first, *datasets])
+
+
+def test_the_file_stays_if_nobody_tells_whether_its_row_was_committed(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row without its file would be corruption; a file without a row is swept away."""
+
+    def breaks(entry: Entry) -> Result:
+        raise RuntimeError(entry.event_id)
+
+    monkeypatch.setattr(house.archive.custody, "enter", breaks)
+    with pytest.raises(RuntimeError):
+        house.store(ct_image())
+    assert (house.rows(), house.files()) == (0, 1)
 
 
 def test_a_machine_that_dies_before_the_commit_leaves_an_orphan_only(house: House) -> None:
