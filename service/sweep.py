@@ -121,7 +121,7 @@ class Sweep:
         if _quiet_s(record, now) <= STUCK_CHECK_S:
             return
         progress = self._progress(record)
-        if progress is Progress.ENDED:
+        if progress is Progress.ENDED and self._is_still(record, RevisionState.IN_PROGRESS):
             log.error("study %s ended without a result", record.key)
             error = CorruptionError("processing ended without a result, again and again")
             self.failures.give_up(record.key, error)
@@ -143,6 +143,11 @@ class Sweep:
             # Looked up after the rows: if the attempt ended well, they say something else by now.
             if progress is Progress.ENDED and (revision, destination, due) in self._waiting():
                 self.deliveries.broke_off(revision, destination)
+
+    def _is_still(self, record: RevisionRecord, state: RevisionState) -> bool:
+        """Look again, after the workflow: what ended well meanwhile has another state by now."""
+        with self.archive.snapshot() as tx:
+            return record in self.archive.revisions.in_state(tx, state)
 
     def _progress(self, record: RevisionRecord) -> Progress:
         return self.engine.progress(record.key, attempt=record.attempt)

@@ -80,6 +80,14 @@ def studies(folder: Path, random: Random, *, number: int) -> list[list[SentObjec
     return [maker.study(folder / f"{which}") for which in range(number)]
 
 
+def wait_for_answers(pushed: Sequence[Sender], number: int, *, seconds: float = 120.0) -> None:
+    """Return once senders were told of so many objects that they are stored."""
+    deadline = time.monotonic() + seconds
+    while sum(len(sender.acknowledged) for sender in pushed) < number:
+        assert time.monotonic() < deadline, f"not even {number} objects were stored"
+        time.sleep(0.05)
+
+
 def outcome(pushed: Sequence[Sender]) -> tuple[list[SentObject], list[SentObject]]:
     """Return what all of them were told is stored, and what not."""
     acknowledged = [one for sender in pushed for one in sender.acknowledged]
@@ -127,7 +135,8 @@ class Diary:
         """Whether a trial is done."""
         if self.file is None or not self.file.exists():
             return False
-        return any(json.loads(line)["trial"] == trial for line in self.file.open())
+        lines = self.file.read_text().splitlines()
+        return any(json.loads(line)["trial"] == trial for line in lines)
 
     def note(self, trial: int, facts: Mapping[str, Any]) -> None:
         """Say that a trial is done, and what was seen."""

@@ -1,6 +1,5 @@
 """A run of the service under the library: what it did to the disk, what it told its senders."""
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -11,7 +10,7 @@ from random import Random
 from tests.support.installation import Service, running
 from tests.support.senders import SentObject, push
 from tests.torture.disk import Disk, Mercy
-from tests.torture.house import outcome, senders, small_house
+from tests.torture.house import outcome, senders, small_house, wait_for_answers
 from tests.torture.preload import Rule, preload
 from tests.torture.trace import Record, acknowledged, read_trace
 
@@ -56,9 +55,9 @@ class Recording:
 
 @contextmanager
 def recorded(
-    folder: Path, random: Random, *, seconds: float, rules: Sequence[Rule] = ()
+    folder: Path, random: Random, *, answers: int, rules: Sequence[Rule] = ()
 ) -> Iterator[Recording]:
-    """Let four senders push for some seconds, and end everything at once."""
+    """Let four senders push until so many answers, and end everything at once."""
     service = small_house(folder)
     before = Disk(service.folder)
     with preload(service.folder, folder / "below", traced=True) as below:
@@ -69,7 +68,7 @@ def recorded(
         with running(service):
 
             def end() -> None:
-                time.sleep(seconds)
+                wait_for_answers(pushed, answers)
                 service.kill()
 
             push(pushed, end)

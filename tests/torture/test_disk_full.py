@@ -27,7 +27,15 @@ from tests.torture.faults import (
     statuses,
     wait_until,
 )
-from tests.torture.house import Diary, judging, outcome, senders, small_house, studies
+from tests.torture.house import (
+    Diary,
+    judging,
+    outcome,
+    senders,
+    small_house,
+    studies,
+    wait_for_answers,
+)
 from tests.torture.manifest import diary_file, size
 from tests.torture.preload import GROWING, Action, Rule
 
@@ -98,7 +106,7 @@ def _full(
     pushed = senders(folder / "pushed", service, Random(SEED), number=2, pause_s=0.2)
 
     def until() -> None:
-        time.sleep(1.0)
+        wait_for_answers(pushed, 3)
         fill()
         time.sleep(1.0)
 

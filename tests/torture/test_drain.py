@@ -16,7 +16,15 @@ from archive.schema import HEAD
 from service.wiring import EXIT_CONFIGURATION
 from tests.support.installation import Service, running
 from tests.support.senders import SentObject, push
-from tests.torture.house import Diary, judging, outcome, send_again, senders, small_house
+from tests.torture.house import (
+    Diary,
+    judging,
+    outcome,
+    send_again,
+    senders,
+    small_house,
+    wait_for_answers,
+)
 from tests.torture.judge import Judge
 from tests.torture.manifest import diary_file, size
 
@@ -87,7 +95,7 @@ def _downgrade(service: Service, revision: str) -> None:
 
 def _stored(folder: Path, service: Service) -> list[SentObject]:
     pushed = senders(folder / "sent", service, Random(SEED), number=1)
-    push(pushed, lambda: time.sleep(1.0))
+    push(pushed, lambda: wait_for_answers(pushed, 3))
     acknowledged, _ = outcome(pushed)
     assert acknowledged
     return acknowledged

@@ -13,6 +13,8 @@ from random import Random
 import pytest
 
 from core.errors import ServiceError
+from service.foundation import opened
+from service.settings import load_settings
 from tests.support.installation import running
 from tests.support.senders import SentObject
 from tests.torture.disk import Mercy
@@ -40,8 +42,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
         def run(number: int) -> Recording:
             folder = tmp_path_factory.mktemp(f"run-{number}")
             random = Random(SEED + number)
-            seconds = random.uniform(3.0, 6.0)
-            return stack.enter_context(recorded(folder, random, seconds=seconds))
+            answers = random.randint(30, 60)
+            return stack.enter_context(recorded(folder, random, answers=answers))
 
         yield run
 
@@ -81,9 +83,6 @@ def _lost(made: Recording, folder: Path, lied_about: tuple[str, ...]) -> list[st
 
 
 def _losses_or_error(config: Path, told: list[SentObject]) -> list[str]:
-    from service.foundation import opened
-    from service.settings import load_settings
-
     try:
         with opened(load_settings(config), "test") as foundation:
             return losses(foundation.archive, told)
@@ -116,5 +115,5 @@ def test_the_loss_is_seen_if_one_kind_of_sync_does_nothing(
 
 def test_the_loss_is_seen_if_a_running_service_is_lied_to(tmp_path: Path) -> None:
     lie = Rule(Kind.SYNC, "*/data/objects/*.part", Action.LIE, times=0)
-    with recorded(tmp_path / "run", Random(SEED), seconds=2.0, rules=[lie]) as made:
+    with recorded(tmp_path / "run", Random(SEED), answers=5, rules=[lie]) as made:
         assert _lost(made, tmp_path / "left", ())
