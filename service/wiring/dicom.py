@@ -21,6 +21,7 @@ from service.wiring.process import on_signal, role
 log = logging.getLogger(__name__)
 
 _LET_GO_S = 3.0
+"""One that is stopped closes its port at once, but may hear of it a moment later."""
 _LOOK_S = 1.0
 """How often we look whether config.yaml was changed."""
 

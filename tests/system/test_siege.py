@@ -57,7 +57,7 @@ MOST_THREADS = 2 * (MOST_ASSOCIATIONS + 16)
 VERIFICATION, IMPLICIT = "1.2.840.10008.1.1", "1.2.840.10008.1.2"
 A_ABORT = pdu(0x07, bytes(4))
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600 + 2 * SECONDS)]
 
 
 @dataclass(frozen=True)
