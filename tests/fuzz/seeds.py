@@ -7,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 
 from pydicom import Dataset, dcmread
-from pydicom.data import get_testdata_files
+from pydicom.data.data_manager import DATA_ROOT
 from pydicom.encaps import encapsulate
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
@@ -39,7 +39,7 @@ def seeds() -> Iterator[tuple[str, bytes]]:
 
 def files() -> list[Path]:
     """Return pydicom's own test files, and those of the corpus if there is one."""
-    found = [Path(name) for name in get_testdata_files("*.dcm")]
+    found = list(Path(DATA_ROOT, "test_files").rglob("*.dcm"))
     folder = os.environ.get(TEST_DATA)
     if folder:
         found += [path for path in Path(folder, "dicom").rglob("*") if path.is_file()]
