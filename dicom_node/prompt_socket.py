@@ -88,6 +88,8 @@ class PromptSocket(AssociationSocket):  # type: ignore[misc]  # pynetdicom is un
                 raise ConnectionError("the connection ended inside of a PDU")
             taken += count
             self.received_bytes += count
+            if taken < least and time.monotonic() > deadline:
+                raise TimeoutError("a PDU takes too long")
         return taken
 
     @property

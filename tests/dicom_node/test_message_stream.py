@@ -1,5 +1,8 @@
 """What arrives on an association, PDU by PDU, sound or not. Source: PS3.7 6.3, PS3.8 9.3."""
 
+import time
+from contextlib import suppress
+
 import pytest
 
 from dicom_node.association import echo
@@ -86,3 +89,20 @@ def test_what_is_not_the_protocol_is_aborted(message: bytes) -> None:
         assert closed in [(Ending.ABORTED, 0, 0), (Ending.ABORTED, 0, 1)]
         assert running.sink.committed == []
         echo(running.destination())
+
+
+@pytest.mark.parametrize("size", [1000, 60_000])
+def test_a_pdu_that_comes_byte_by_byte_is_given_up_at_its_deadline(size: int) -> None:
+    with (
+        running_node(pdu_timeout_s=0.6, min_bytes_per_s=0) as running,
+        raw_association(running.node.port, (1, CT, EXPLICIT)) as caller,
+    ):
+        caller.send(pdu(4, pdv(1, 3, store_rq(CT, "1.2.3"))))
+        caller.send(pdu(4, pdv(1, 2, bytes(size)))[:20])
+        with suppress(ConnectionError):
+            for _ in range(100):
+                caller.send(b"\0")
+                time.sleep(0.1)
+        assert [what for event, what in running.observer.events if event == "closed"] == [
+            (Ending.LOST, 0, 1)
+        ]
