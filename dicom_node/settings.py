@@ -152,9 +152,9 @@ class NodeSettings(BaseModel, frozen=True, extra="forbid"):
     """The longest PDU a peer may send; longer ones mean fewer waits, but more memory each."""
     max_object_bytes: PositiveInt = 2 * 1024**3
     """An object longer than this is refused; a peer could fill the disk otherwise."""
-    processes: Annotated[int, Field(ge=1, le=32)] = 2
+    processes: Annotated[int, Field(ge=1, le=32)] = 1
     """Processes that receive; with more than one, another keeps the door for all of them. More of
-    them receive faster from several peers at once; each costs about 80 MB."""
+    them use more cores for several peers at once; each costs about 75 MB, and the door as much."""
     max_associations: PositiveInt = 64
     """More at once are rejected as transient; each costs two threads."""
     max_connections_per_address: PositiveInt = 48

@@ -13,8 +13,7 @@ from tests.support.house import image_with_cells
 from tests.support.installation import AE_TITLE, SENDER, Service, install, running
 from tests.support.memory import REST_S, alone, pss_mib, runtimes
 
-LIMITS_MIB = {"dicom": 260, "api": 150, "reader": 200}
-"""The listener is a door and two receivers."""
+LIMITS_MIB = {"dicom": 130, "api": 150, "reader": 200}
 ALL_MIB = 700
 """With the supervisor."""
 

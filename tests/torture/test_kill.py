@@ -67,7 +67,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     folder = tmp_path_factory.mktemp("kill")
     with ExitStack() as stack:
         server = stack.enter_context(orthanc(folder / "orthanc"))
-        service = small_house(folder, destination=server)
+        service = small_house(folder, destination=server, sections={"dicom_node": {"processes": 2}})
         stack.enter_context(running(service))
         yield House(stack.enter_context(judging(service)), ReceiveLog(server), folder)
 
