@@ -35,7 +35,7 @@ def main() -> None:
     before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="sr-ingest-") as name:
         folder = Path(name)
-        with receivers(folder) as running:
+        with receivers(folder, options.processes) as running:
             for load in loads:
                 for receiver in running:  # the first objects of a process cost more
                     run(load, receiver, 8 * load.senders, folder)
@@ -45,7 +45,7 @@ def main() -> None:
             long = _long(running[0], folder) if _is_wanted(LONG, options.only) else None
     print(
         f"{os.cpu_count()} processors, load {before:.1f} before and {os.getloadavg()[0]:.1f} after;"
-        f" {options.rounds} rounds\n"
+        f" {options.rounds} rounds; `dicom_node.processes: {options.processes}`\n"
     )
     _print_table(results)
     _print_costs(results)
@@ -61,6 +61,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--objects", type=int, default=400, help="a run; half of 512 kB, an eighth by storescu"
     )
+    parser.add_argument("--processes", type=int, default=2, help="of ours that receive")
     parser.add_argument("--only", nargs="*", default=[], metavar="WORD", help="rows that hold one")
     parser.add_argument("--json", type=Path, metavar="FILE", help="every single figure")
     return parser.parse_args()

@@ -48,20 +48,24 @@ class Receiver:
 
 
 @contextmanager
-def receivers(folder: Path) -> Iterator[list[Receiver]]:
-    """Run all three; stops them at the end."""
+def receivers(folder: Path, processes: int) -> Iterator[list[Receiver]]:
+    """Run all three, ours with so many processes that receive; stops them at the end."""
     with ExitStack() as stack:
         yield [
-            stack.enter_context(_us(folder / "installation")),
+            stack.enter_context(_us(folder / "installation", processes)),
             stack.enter_context(_orthanc(folder / "orthanc")),
             stack.enter_context(_storescp(folder / "storescp")),
         ]
 
 
 @contextmanager
-def _us(folder: Path) -> Iterator[Receiver]:
+def _us(folder: Path, processes: int) -> Iterator[Receiver]:
     """Run the service as it is installed, but that no study becomes complete meanwhile."""
-    service = install(folder, sections={"completeness": {"quiet_time_s": 3600.0}})
+    sections = {
+        "completeness": {"quiet_time_s": 3600.0},
+        "dicom_node": {"processes": processes},
+    }
+    service = install(folder, sections=sections)
     with running(service):
         yield Receiver(US, service.dicom_port, service.processes)
 
