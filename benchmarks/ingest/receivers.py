@@ -61,7 +61,7 @@ def receivers(folder: Path, processes: int) -> Iterator[list[Receiver]]:
 @contextmanager
 def _us(folder: Path, processes: int) -> Iterator[Receiver]:
     """Run the service as it is installed, but that no study becomes complete meanwhile."""
-    sections = {
+    sections: dict[str, dict[str, object]] = {
         "completeness": {"quiet_time_s": 3600.0},
         "dicom_node": {"processes": processes},
     }
