@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -88,6 +89,7 @@ def _timed(port: int, pdus: list[bytes]) -> tuple[str, float]:
 
 def check(service: Service, before: Cost, said: int) -> list[str]:
     """Return what is not as it was: the echo, threads, descriptors, and defects in the log."""
+    time.sleep(SETTINGS["request_timeout_s"])  # until who never asked has been let go
     echo(destination(service))
     deadline, wrong = time.monotonic() + DEADLINE_S, ["nobody looked"]
     while wrong and time.monotonic() < deadline:
@@ -110,11 +112,21 @@ def _play(port: int, pdus: list[bytes]) -> str:
     try:
         for one in pdus:
             connection.sendall(one)
+            if one[:1] == b"\x01":
+                _listen(connection)  # what comes before the acceptance would only be aborted
         return _end_of(connection)
     except (BrokenPipeError, ConnectionResetError):
         return "closed"
     finally:
         connection.close()
+
+
+def _listen(connection: socket.socket) -> None:
+    """Wait a little for an answer, and leave it to be read."""
+    connection.settimeout(PATIENCE_S)
+    with suppress(TimeoutError):
+        connection.recv(1, socket.MSG_PEEK)
+    connection.settimeout(DEADLINE_S)
 
 
 def _end_of(connection: socket.socket) -> str:

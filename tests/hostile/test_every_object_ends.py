@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pydicom import Dataset
+from pydicom.dataset import FileDataset
 
 from core.dataset_stream import DataSetScanner
 from core.errors import CapacityError, InputError, ServiceError
@@ -66,17 +66,17 @@ def end_of(home: House, syntax: str, body: bytes) -> str:
     return f"processed: {', '.join(reading.conclusion for reading in readings)}"
 
 
-def taken(home: House, syntax: str, body: bytes) -> Dataset:
-    leading = Dataset()
+def taken(home: House, syntax: str, body: bytes) -> FileDataset:
+    leading = FileDataset("", {})
     scanner = DataSetScanner(syntax)
     incoming = IncomingObject(CLASS, INSTANCE, syntax)
     try:
         scanner.feed(body)
-        leading = scanner.finish()
+        leading = FileDataset("", scanner.finish())
         named = str(leading.get("SOPClassUID")), str(leading.get("SOPInstanceUID"))
         incoming = IncomingObject(*named, syntax)
     except InputError:
-        leading = Dataset()  # intake will say so, under whatever name it comes
+        pass  # intake will say so, under whatever name it comes
     receiver = custodian(home.foundation).begin(AssociationOrigin("a", PEER), incoming)
     try:
         receiver.write(body)
