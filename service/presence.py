@@ -4,8 +4,7 @@ Others look at the lease instead of knocking at the door, which would be logged 
 """
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from archive.archive import Archive
@@ -31,26 +30,28 @@ class Presence:
 
     def renew(self) -> None:
         """Say that we are at work, for a while."""
-        leases = self.archive.leases
-        with self._told() as tx:
-            leases.acquire(
-                tx, self._name, owner=self.place, now=self.clock(), lifetime_s=LIFETIME_S
-            )
+        self._tell(self._take)
 
     def end(self) -> None:
         """Say that we stop, and forget places that have been deserted."""
-        leases = self.archive.leases
-        with self._told() as tx:
-            leases.release(tx, self._name, owner=self.place)
-            for lease in leases.expired(tx, self.kind, now=self.clock()):
-                leases.release(tx, lease.name, owner=lease.owner)
+        self._tell(self._leave)
 
-    @contextmanager
-    def _told(self) -> Iterator[Transaction]:
-        """Write, but go on if that fails: it is no reason to stop working."""
+    def _take(self, tx: Transaction) -> None:
+        self.archive.leases.acquire(
+            tx, self._name, owner=self.place, now=self.clock(), lifetime_s=LIFETIME_S
+        )
+
+    def _leave(self, tx: Transaction) -> None:
+        leases = self.archive.leases
+        leases.release(tx, self._name, owner=self.place)
+        for lease in leases.expired(tx, self.kind, now=self.clock()):
+            leases.release(tx, lease.name, owner=lease.owner)
+
+    def _tell(self, write: Callable[[Transaction], None]) -> None:
+        """Write, but go on if that fails, or cannot even begin: it is no reason to stop working."""
         try:
             with self.archive.transaction() as tx:
-                yield tx
+                write(tx)
         except UnavailableError as error:
             log.warning(
                 "%s%s could not say whether it is at work: %s", self.kind, self.place, error

@@ -1,5 +1,6 @@
 """The database's file is taken away: nothing is committed to what has no name."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from sqlalchemy import text
 from archive.database import Database, sqlite_url
 from archive.errors import DatabaseUnavailableError, MissingDatabaseError
 from core.model import StudyKey
-from tests.support.archives import make_archive
+from tests.support.archives import POSTGRES, make_archive
 
 
 def _write(database: Database) -> None:
@@ -49,6 +50,7 @@ def test_a_commit_counts_for_nothing_if_the_file_was_replaced_meanwhile(
     database.close()
 
 
+@pytest.mark.skipif(bool(os.environ.get(POSTGRES)), reason="about SQLite's files")
 def test_no_new_database_is_made_beside_sealed_objects(tmp_path: Path) -> None:
     """Every one of them would be removed after a while, as nobody's."""
     archive = make_archive(tmp_path)
