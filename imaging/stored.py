@@ -143,7 +143,8 @@ def stored_frames(
 def transfer_syntax(dataset: Dataset) -> UID | None:
     """Return the transfer syntax that the file names."""
     meta = getattr(dataset, "file_meta", None)
-    return None if meta is None else meta.get("TransferSyntaxUID")
+    value = None if meta is None else meta.get("TransferSyntaxUID")
+    return value if isinstance(value, UID) else None
 
 
 def _arrays(

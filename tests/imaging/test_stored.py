@@ -9,7 +9,7 @@ from pydicom.tag import Tag
 
 from core.errors import MalformedInstanceError
 from imaging.facts import DecoderLimits
-from imaging.stored import pixel_facts, read_object, stored_frames
+from imaging.stored import pixel_facts, read_object, stored_frames, transfer_syntax
 from tests.imaging.objects import part10
 from tests.support.builders import ct_image
 
@@ -51,3 +51,10 @@ def test_a_sequence_in_the_place_of_a_text_is_refused_and_not_quoted() -> None:
     read = read_object(io.BytesIO(part10(dataset)), DecoderLimits())
     with pytest.raises(MalformedInstanceError, match="Modality is no text"):
         pixel_facts(read)
+
+
+def test_a_sequence_in_the_place_of_the_transfer_syntax_is_none() -> None:
+    dataset = ct_image()
+    element = DataElement(Tag("TransferSyntaxUID"), "SQ", Sequence([Dataset()]))
+    dataset.file_meta[element.tag] = element
+    assert transfer_syntax(dataset) is None
