@@ -16,10 +16,10 @@ from pynetdicom.transport import AddressInformation
 from core.errors import ServiceError
 from core.model import RemoteAE
 from dicom_node.certificates import CertificateIdentity
+from dicom_node.entrance.gate import Caller, readable
+from dicom_node.entrance.visitor import Doorkeeper, Visitor
 from dicom_node.errors import DoorError
 from dicom_node.faults import log_fault
-from dicom_node.gate import Caller, readable
-from dicom_node.handshake import HandshakeError
 from dicom_node.pace import Pace
 from dicom_node.ports import (
     AssociationOrigin,
@@ -30,15 +30,15 @@ from dicom_node.ports import (
     RefusalReason,
 )
 from dicom_node.presentation import negotiable, right_needed
-from dicom_node.prompt_socket import PromptSocket
-from dicom_node.secure_socket import SecureSocket
+from dicom_node.secure.handshake import HandshakeError
+from dicom_node.secure.secure_socket import SecureSocket
+from dicom_node.secure.tls import ListeningContext
+from dicom_node.secure.tls_faults import untrusted
 from dicom_node.settings import NodeSettings, PeerSettings, Right
 from dicom_node.status import PROCESSING_FAILURE, SUCCESS
 from dicom_node.store_scp import StoreSession
-from dicom_node.tls import ListeningContext
-from dicom_node.tls_faults import untrusted
-from dicom_node.upper_layer import Limits, WaitingAssociation
-from dicom_node.visitor import Doorkeeper, Visitor
+from dicom_node.wire.prompt_socket import PromptSocket
+from dicom_node.wire.upper_layer import Limits, WaitingAssociation
 
 log = logging.getLogger(__name__)
 

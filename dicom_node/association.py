@@ -16,16 +16,16 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation
 
 from core.errors import ConfigurationError
-from dicom_node.entity import local_entity
 from dicom_node.errors import AssociationRejectedError, NothingAcceptedError, PeerError, TlsError
-from dicom_node.handshake import HandshakeError
 from dicom_node.presentation import IMPLICIT_LITTLE, VERIFICATION
-from dicom_node.prompt_socket import PromptSocket
-from dicom_node.secure_socket import SecureCall, SecureSocket
+from dicom_node.secure.handshake import HandshakeError
+from dicom_node.secure.secure_socket import SecureCall, SecureSocket
+from dicom_node.secure.tls import calling_context
+from dicom_node.secure.tls_faults import insecure
 from dicom_node.settings import TlsCallSettings
-from dicom_node.tls import calling_context
-from dicom_node.tls_faults import insecure
-from dicom_node.upper_layer import Limits, WaitingAssociation
+from dicom_node.wire.entity import local_entity
+from dicom_node.wire.prompt_socket import PromptSocket
+from dicom_node.wire.upper_layer import Limits, WaitingAssociation
 
 _ACCEPTED = 0
 _MEDIUM_PRIORITY = 0

@@ -9,12 +9,12 @@ from collections.abc import Collection
 from pynetdicom.transport import AddressInformation
 
 from dicom_node.acceptor import AcceptorAssociation, House
-from dicom_node.entity import local_entity
+from dicom_node.entrance.visitor import Doorkeeper, Visitor
 from dicom_node.faults import log_fault
 from dicom_node.ports import InstanceSink, NodeObserver
+from dicom_node.secure.tls import ListeningContext
 from dicom_node.settings import NodeSettings
-from dicom_node.tls import ListeningContext
-from dicom_node.visitor import Doorkeeper, Visitor
+from dicom_node.wire.entity import local_entity
 
 log = logging.getLogger(__name__)
 

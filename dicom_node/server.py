@@ -4,10 +4,10 @@ import threading
 from collections.abc import Sequence
 
 from core.clock import Clock, utc_now
-from dicom_node.doorkeeper import NearDoorkeeper
-from dicom_node.front import Front
-from dicom_node.gate import Gate
+from dicom_node.entrance.front import Front
+from dicom_node.entrance.gate import Gate
 from dicom_node.ports import InstanceSink, NodeObserver
+from dicom_node.processes.doorkeeper import NearDoorkeeper
 from dicom_node.receiver import Receiver
 from dicom_node.settings import NodeSettings, PeerSettings
 

@@ -12,7 +12,7 @@ from audit.vocabulary import Alert
 from core.clock import Clock
 from core.errors import AccessError, CorruptionError, ForgottenError, InputError, ServiceError
 from core.model import RemoteAE
-from dicom_node.gate import parse_address
+from dicom_node.entrance.gate import parse_address
 from dicom_node.ports import AssociationOrigin, Ending, IncomingObject, Refusal
 from service.completeness import OpenAssociations
 from service.peers import NOT_LISTED

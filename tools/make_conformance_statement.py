@@ -18,9 +18,9 @@ from dicom_node.presentation import (
     UNCOMPRESSED,
     VERIFICATION,
 )
+from dicom_node.secure.tls import TLS12_SUITES, TLS13_SUITES
 from dicom_node.settings import NodeSettings, PeerSettings, TlsListenerSettings, TlsProfile
 from dicom_node.status import C_STORE_STATUS
-from dicom_node.tls import TLS12_SUITES, TLS13_SUITES
 
 PATH = Path(__file__).parent.parent / "docs" / "conformance_statement.md"
 

@@ -5,11 +5,11 @@ import socket
 import time
 from collections.abc import Iterator
 
-from dicom_node.handshake import Fault as TlsFault
-from dicom_node.handshake import HandshakeError, shake_hands
+from dicom_node.secure.handshake import Fault as TlsFault
+from dicom_node.secure.handshake import HandshakeError, shake_hands
+from dicom_node.secure.tls import TlsFileError, calling_context, listening_context
+from dicom_node.secure.tls_files import Expiry, chain_fault, expiries, fingerprint
 from dicom_node.settings import NodeSettings, TlsCallSettings, TlsListenerSettings, TlsSettings
-from dicom_node.tls import TlsFileError, calling_context, listening_context
-from dicom_node.tls_files import Expiry, chain_fault, expiries, fingerprint
 from service.checks.addresses import cannot_listen, listen_error, reachable
 from service.checks.report import Check, Fault, warn
 from service.checks.scene import Scene

@@ -107,7 +107,7 @@ def build(foundation: Foundation) -> Node:
         from dicom_node.server import DicomNode
 
         return DicomNode(settings, custodian(foundation), watch(foundation), clock)
-    from dicom_node.spread import SpreadNode
+    from dicom_node.processes.spread import SpreadNode
 
     launch = partial(_launch, foundation.installation.config_file.absolute())
     return SpreadNode(settings, watch(foundation), launch, clock)

@@ -5,8 +5,8 @@ Started by the `dicom` role, which keeps the door and gives it connections throu
 
 import socket
 
-from dicom_node.branch import Branch
-from dicom_node.channel import Channel
+from dicom_node.processes.branch import Branch
+from dicom_node.processes.channel import Channel
 from service.settings import Installation
 from service.wiring.custody import custodian, watch
 from service.wiring.process import on_signal, role

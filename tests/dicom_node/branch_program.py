@@ -5,8 +5,8 @@ import socket
 import subprocess
 import sys
 
-from dicom_node.branch import Branch
-from dicom_node.channel import Channel
+from dicom_node.processes.branch import Branch
+from dicom_node.processes.channel import Channel
 from dicom_node.settings import NodeSettings
 from tests.dicom_node.fakes import MemorySink, RecordingObserver
 

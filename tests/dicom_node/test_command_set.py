@@ -7,8 +7,8 @@ import pytest
 from pynetdicom.dimse_messages import C_STORE_RSP
 from pynetdicom.pdu import P_DATA_TF
 
-from dicom_node.command_set import command_pdus, store_request, store_response, text_of
-from dicom_node.fragments import ProtocolError
+from dicom_node.wire.command_set import command_pdus, store_request, store_response, text_of
+from dicom_node.wire.fragments import ProtocolError
 from tests.dicom_node.fakes import CT
 from tests.dicom_node.raw import store_rq
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node import door as door_module
 from dicom_node.association import echo
-from dicom_node.door_pdu import AssociateRequest
+from dicom_node.entrance import door as door_module
+from dicom_node.entrance.door_pdu import AssociateRequest
 from dicom_node.ports import Refusal, RefusalReason
 from dicom_node.presentation import STORAGE_SOP_CLASSES
 from tests.dicom_node.fakes import CT, EXPLICIT, RunningNode, peer, running_node

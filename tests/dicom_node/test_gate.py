@@ -1,4 +1,4 @@
-from dicom_node.gate import Caller, Gate, readable
+from dicom_node.entrance.gate import Caller, Gate, readable
 from dicom_node.ports import Refusal, RefusalReason
 from dicom_node.settings import NodeSettings, PeerSettings
 

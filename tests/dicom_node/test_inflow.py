@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from dicom_node.fragments import ProtocolError
-from dicom_node.inflow import ROOM_BYTES, Inflow
+from dicom_node.wire.fragments import ProtocolError
+from dicom_node.wire.inflow import ROOM_BYTES, Inflow
 from tests.dicom_node.raw import pdu, pdv
 
 COMMAND, LAST_COMMAND, DATA, LAST_DATA = 1, 3, 0, 2

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import pytest
 from pynetdicom import _config
 
-import dicom_node.quiet
+import dicom_node.wire.quiet
 
 
 class Listener(logging.Handler):
@@ -49,7 +49,7 @@ def test_a_logger_of_the_library_that_somebody_opened_is_still_cut_off(root: Lis
 
 
 def test_the_library_prints_no_identifiers() -> None:
-    assert dicom_node.quiet
+    assert dicom_node.wire.quiet
     assert _config.LOG_REQUEST_IDENTIFIERS is False
     assert _config.LOG_RESPONSE_IDENTIFIERS is False
     assert _config.LOG_HANDLER_LEVEL == "none"

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from dicom_node.entrance.refusals import Refusals, sentence
 from dicom_node.ports import Refusal, RefusalReason
-from dicom_node.refusals import Refusals, sentence
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 

@@ -5,8 +5,8 @@ import time
 import pytest
 
 from dicom_node.association import Destination, echo
+from dicom_node.entrance.gate import Caller, Gate
 from dicom_node.errors import AssociationRejectedError
-from dicom_node.gate import Caller, Gate
 from dicom_node.ports import Ending
 from dicom_node.settings import NodeSettings
 from tests.dicom_node.fakes import CT, EXPLICIT, peer, running_node

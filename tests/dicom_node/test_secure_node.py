@@ -13,10 +13,10 @@ import pytest
 from dicom_node.association import echo
 from dicom_node.errors import AssociationRejectedError, TlsError
 from dicom_node.ports import Ending, RefusalReason
+from dicom_node.secure.tls import TlsFileError
 from dicom_node.server import DicomNode
 from dicom_node.settings import NodeSettings
 from dicom_node.store_scu import send
-from dicom_node.tls import TlsFileError
 from tests.dicom_node.fakes import (
     CT,
     EXPLICIT,

@@ -12,7 +12,6 @@ import pytest
 from core.errors import CapacityError, UnavailableError
 from dicom_node.association import echo, open_association
 from dicom_node.errors import AssociationRejectedError, ListenError, PeerError
-from dicom_node.inflow import ROOM_BYTES
 from dicom_node.part10 import OutgoingObject
 from dicom_node.ports import Ending, Refusal, RefusalReason
 from dicom_node.presentation import (
@@ -25,6 +24,7 @@ from dicom_node.presentation import (
 from dicom_node.server import DicomNode
 from dicom_node.settings import NodeSettings
 from dicom_node.store_scu import send
+from dicom_node.wire.inflow import ROOM_BYTES
 from tests.dicom_node.fakes import (
     CT,
     EXPLICIT,

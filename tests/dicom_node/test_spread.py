@@ -13,13 +13,13 @@ from socket import socket
 
 import pytest
 
-from dicom_node import crew
 from dicom_node.association import Destination, echo
-from dicom_node.channel import channel_pair
 from dicom_node.errors import AssociationRejectedError, PeerError, ReceiverError
 from dicom_node.ports import Refusal, RefusalReason
+from dicom_node.processes import crew
+from dicom_node.processes.channel import channel_pair
+from dicom_node.processes.spread import SpreadNode
 from dicom_node.settings import NodeSettings
-from dicom_node.spread import SpreadNode
 from dicom_node.store_scu import send
 from tests.dicom_node.branch_program import launch
 from tests.dicom_node.fakes import CT, EXPLICIT, RecordingObserver, outgoing, peer

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node.settings import TlsCallSettings, TlsListenerSettings
-from dicom_node.tls import (
+from dicom_node.secure.tls import (
     TLS12_SUITES,
     TLS13_SUITES,
     ListeningContext,
@@ -16,6 +15,7 @@ from dicom_node.tls import (
     calling_context,
     listening_context,
 )
+from dicom_node.settings import TlsCallSettings, TlsListenerSettings
 from tests.dicom_node.secure import Hospital
 
 

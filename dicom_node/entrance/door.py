@@ -19,14 +19,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
-from dicom_node.door_pdu import Opening
+from dicom_node.entrance.door_pdu import Opening
+from dicom_node.entrance.gate import Gate
+from dicom_node.entrance.loop import Loop
+from dicom_node.entrance.refusals import Refusals
+from dicom_node.entrance.visitor import Host, Visitor
 from dicom_node.errors import ListenError
-from dicom_node.gate import Gate
-from dicom_node.loop import Loop
 from dicom_node.ports import Refusal
-from dicom_node.refusals import Refusals
 from dicom_node.settings import NodeSettings
-from dicom_node.visitor import Host, Visitor
 
 log = logging.getLogger(__name__)
 

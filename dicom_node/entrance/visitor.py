@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
-from dicom_node.gate import Caller
+from dicom_node.entrance.gate import Caller
 from dicom_node.ports import Refusal
 from dicom_node.settings import PeerSettings
 

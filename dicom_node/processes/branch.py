@@ -3,7 +3,8 @@
 import logging
 import socket
 
-from dicom_node.channel import (
+from dicom_node.ports import InstanceSink, NodeObserver
+from dicom_node.processes.channel import (
     Channel,
     Closing,
     Dismissed,
@@ -14,8 +15,7 @@ from dicom_node.channel import (
     Ready,
     Verdict,
 )
-from dicom_node.doorkeeper import FarDoorkeeper
-from dicom_node.ports import InstanceSink, NodeObserver
+from dicom_node.processes.doorkeeper import FarDoorkeeper
 from dicom_node.receiver import Receiver
 from dicom_node.settings import NodeSettings
 

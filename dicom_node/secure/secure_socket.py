@@ -21,8 +21,8 @@ from pynetdicom.association import Association
 from pynetdicom.transport import AddressInformation
 
 from dicom_node.certificates import CertificateIdentity
-from dicom_node.handshake import Fault, HandshakeError, fault_of, shake_hands, wait_for
-from dicom_node.prompt_socket import PromptSocket
+from dicom_node.secure.handshake import Fault, HandshakeError, fault_of, shake_hands, wait_for
+from dicom_node.wire.prompt_socket import PromptSocket
 
 _RECORD_BYTES = 16 * 1024
 """So much is read to see whether there is anything: what one record holds (RFC 8446 5.1)."""

@@ -5,14 +5,14 @@ import threading
 from collections.abc import Sequence
 
 from core.clock import Clock
-from dicom_node.door import Door, Entrance
-from dicom_node.door_pdu import AssociateRequest, ClientHello
-from dicom_node.gate import Gate
-from dicom_node.loop import Action, Loop
-from dicom_node.refusals import RefusalObserver, Refusals
+from dicom_node.entrance.door import Door, Entrance
+from dicom_node.entrance.door_pdu import AssociateRequest, ClientHello
+from dicom_node.entrance.gate import Gate
+from dicom_node.entrance.loop import Action, Loop
+from dicom_node.entrance.refusals import RefusalObserver, Refusals
+from dicom_node.entrance.visitor import TLS_ENTRANCE, Host
+from dicom_node.secure.tls import listening_context
 from dicom_node.settings import NodeSettings
-from dicom_node.tls import listening_context
-from dicom_node.visitor import TLS_ENTRANCE, Host
 
 log = logging.getLogger(__name__)
 

@@ -1,8 +1,8 @@
 """What a failed TLS handshake means: to us who called a peer, and of somebody who called us."""
 
 from dicom_node.errors import TlsError
-from dicom_node.handshake import Fault, HandshakeError
 from dicom_node.ports import Refusal, RefusalReason
+from dicom_node.secure.handshake import Fault, HandshakeError
 
 _INSECURE: dict[Fault, tuple[str, str]] = {
     Fault.SILENT: ("said nothing in the TLS handshake", "Check that the port speaks TLS"),

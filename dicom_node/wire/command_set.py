@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dicom_node.fragments import ProtocolError
+from dicom_node.wire.fragments import ProtocolError
 
 _ELEMENT = struct.Struct("<HHL")
 _LENGTH = struct.Struct("<HHLL")

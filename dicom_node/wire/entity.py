@@ -3,7 +3,7 @@
 from pynetdicom.ae import ApplicationEntity
 
 from core.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from dicom_node import quiet  # noqa: F401 - silences the library before it says anything
+from dicom_node.wire import quiet  # noqa: F401 - silences the library before it says anything
 
 
 def local_entity(ae_title: str) -> ApplicationEntity:

@@ -21,12 +21,12 @@ from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.fsm import InvalidEventError
 
-from dicom_node import quiet  # noqa: F401 - silences the library before it says anything
 from dicom_node.faults import log_fault
-from dicom_node.fragments import Fragments, ProtocolError
-from dicom_node.inflow import Inflow
-from dicom_node.message_stream import MessageStream
-from dicom_node.prompt_socket import readable_descriptors
+from dicom_node.wire import quiet  # noqa: F401 - silences the library before it says anything
+from dicom_node.wire.fragments import Fragments, ProtocolError
+from dicom_node.wire.inflow import Inflow
+from dicom_node.wire.message_stream import MessageStream
+from dicom_node.wire.prompt_socket import readable_descriptors
 
 LONGEST_WAIT_S = 5.0
 _HEADER = struct.Struct(">BBL")

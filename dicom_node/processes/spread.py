@@ -6,11 +6,11 @@ Nothing here touches pynetdicom, so that the process of the door stays small.
 from collections.abc import Sequence
 
 from core.clock import Clock, utc_now
-from dicom_node.crew import Crew, Launcher
+from dicom_node.entrance.front import Front
+from dicom_node.entrance.gate import Gate
+from dicom_node.entrance.refusals import RefusalObserver
 from dicom_node.errors import ReceiverError
-from dicom_node.front import Front
-from dicom_node.gate import Gate
-from dicom_node.refusals import RefusalObserver
+from dicom_node.processes.crew import Crew, Launcher
 from dicom_node.settings import NodeSettings, PeerSettings
 
 _READY_WITHIN_S = 60.0

@@ -9,8 +9,8 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from dicom_node.secure.tls import TlsFileError, listening_context
 from dicom_node.settings import TlsSettings
-from dicom_node.tls import TlsFileError, listening_context
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from dicom_node.channel import (
+from dicom_node.entrance.gate import Gate
+from dicom_node.entrance.loop import Loop
+from dicom_node.entrance.refusals import Refusals
+from dicom_node.entrance.visitor import Visitor
+from dicom_node.ports import Refusal
+from dicom_node.processes.channel import (
     Channel,
     Closing,
     Dismissed,
@@ -22,11 +27,6 @@ from dicom_node.channel import (
     Verdict,
     channel_pair,
 )
-from dicom_node.gate import Gate
-from dicom_node.loop import Loop
-from dicom_node.ports import Refusal
-from dicom_node.refusals import Refusals
-from dicom_node.visitor import Visitor
 
 log = logging.getLogger(__name__)
 

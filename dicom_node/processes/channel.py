@@ -12,10 +12,10 @@ from typing import Any, get_args
 
 from pydantic import TypeAdapter
 
-from dicom_node.gate import Caller
+from dicom_node.entrance.gate import Caller
+from dicom_node.entrance.visitor import Visitor
 from dicom_node.ports import Refusal
 from dicom_node.settings import PeerSettings
-from dicom_node.visitor import Visitor
 
 _LONGEST_MESSAGE = 128 * 1024
 

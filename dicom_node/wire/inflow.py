@@ -11,7 +11,7 @@ import struct
 import time
 from typing import Protocol
 
-from dicom_node.fragments import ProtocolError
+from dicom_node.wire.fragments import ProtocolError
 
 ROOM_BYTES = 1024 * 1024
 """The longest piece that is handed on. Pages of the buffer that no object needed cost nothing."""

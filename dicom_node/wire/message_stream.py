@@ -17,18 +17,18 @@ from pynetdicom.dimse_messages import DIMSEMessage
 from pynetdicom.dimse_primitives import C_ECHO
 from pynetdicom.pdu_primitives import P_DATA
 
-from dicom_node.command_set import (
+from dicom_node.faults import log_fault
+from dicom_node.ports import IncomingObject
+from dicom_node.presentation import VERIFICATION
+from dicom_node.store_scp import StoreSession
+from dicom_node.wire.command_set import (
     StoreRequest,
     command_pdus,
     store_request,
     store_response,
     text_of,
 )
-from dicom_node.faults import log_fault
-from dicom_node.fragments import Fragments, ProtocolError
-from dicom_node.ports import IncomingObject
-from dicom_node.presentation import VERIFICATION
-from dicom_node.store_scp import StoreSession
+from dicom_node.wire.fragments import Fragments, ProtocolError
 
 MAX_COMMAND_BYTES = 16 * 1024
 """No command set comes near; one that never ends must not fill the memory."""

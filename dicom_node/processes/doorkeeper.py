@@ -6,13 +6,13 @@ import threading
 from concurrent.futures import Future
 from contextlib import suppress
 
-from dicom_node.channel import Channel, Left, Message, Question, Refused, Verdict
+from dicom_node.entrance.gate import Caller, Gate
+from dicom_node.entrance.refusals import Refusals
+from dicom_node.entrance.visitor import Visitor
 from dicom_node.errors import DoorError
-from dicom_node.gate import Caller, Gate
 from dicom_node.ports import Refusal
-from dicom_node.refusals import Refusals
+from dicom_node.processes.channel import Channel, Left, Message, Question, Refused, Verdict
 from dicom_node.settings import PeerSettings
-from dicom_node.visitor import Visitor
 
 log = logging.getLogger(__name__)
 

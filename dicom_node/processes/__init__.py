@@ -1,0 +1,1 @@
+"""Several processes that receive behind one door: how they are started, asked and counted."""

@@ -1,0 +1,1 @@
+"""DICOM over TLS: settings to contexts, the handshake, the socket. Source: PS3.15 B.12."""
