@@ -3,6 +3,7 @@
 import logging
 import socket
 
+from dicom_node.entrance.visitor import Visitor
 from dicom_node.ports import InstanceSink, NodeObserver
 from dicom_node.processes.channel import (
     Channel,
@@ -60,14 +61,22 @@ class Branch:
             return None
 
     def _heed(self, message: Message, connection: socket.socket | None) -> None:
-        if isinstance(message, Handed) and connection is not None:
-            self._receiver.take(connection, message.visitor)
+        if isinstance(message, Handed):
+            self._take(message.visitor, connection)
         elif isinstance(message, Verdict):
             self._doorkeeper.hear(message)
         elif isinstance(message, Ping):
             self._say(Pong())
         elif isinstance(message, Dismissed):
             self._receiver.dismiss(message.tickets)
+
+    def _take(self, visitor: Visitor, connection: socket.socket | None) -> None:
+        if connection is not None:
+            self._receiver.take(connection, visitor)
+            return
+        # The kernel drops a descriptor that we have no room for, and closes it.
+        log.error("no descriptor is left for a connection; raise the limit of open files")
+        self._doorkeeper.leave(visitor)
 
     def _say(self, message: Message) -> None:
         try:

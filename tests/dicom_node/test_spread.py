@@ -14,15 +14,17 @@ from socket import socket
 import pytest
 
 from dicom_node.association import Destination, echo
+from dicom_node.entrance.visitor import Visitor
 from dicom_node.errors import AssociationRejectedError, PeerError, ReceiverError
 from dicom_node.ports import Refusal, RefusalReason
 from dicom_node.processes import crew
-from dicom_node.processes.channel import channel_pair
+from dicom_node.processes.branch import Branch
+from dicom_node.processes.channel import Channel, Handed, Left, Message, channel_pair
 from dicom_node.processes.spread import SpreadNode
 from dicom_node.settings import NodeSettings
 from dicom_node.store_scu import send
 from tests.dicom_node.branch_program import launch
-from tests.dicom_node.fakes import CT, EXPLICIT, RecordingObserver, outgoing, peer
+from tests.dicom_node.fakes import CT, EXPLICIT, MemorySink, RecordingObserver, outgoing, peer
 from tests.dicom_node.raw import (
     RawPeer,
     associate_rq,
@@ -232,3 +234,22 @@ def test_who_comes_while_no_receiver_is_there_waits_for_one() -> None:
             caller.send(associate_rq([(1, CT, EXPLICIT)]))
             caller.socket.settimeout(20)
             assert caller.receive()[0] == 0x02
+
+
+def test_a_connection_that_is_lost_between_door_and_receiver_is_counted_out() -> None:
+    """So it is when the receiver has no descriptor left: the kernel drops what came along."""
+    near, far = channel_pair()
+    branch = Branch(NodeSettings(), far, MemorySink(keeps=False), RecordingObserver())
+    serving = threading.Thread(target=branch.serve)
+    serving.start()
+    near.send(Handed(Visitor(7, "dicom_node.port", "127.0.0.1", 1, "127.0.0.1", 2, 0.0)))
+    near.end_sending()
+    heard = list(iter(lambda: said(near), None))
+    serving.join()
+    near.close()
+    assert Left(7) in heard
+
+
+def said(channel: Channel) -> Message | None:
+    received = channel.receive()
+    return None if received is None else received[0]
