@@ -70,7 +70,7 @@ class RowMaker:
     def __init__(self, index: IdentityIndex, vault: Vault) -> None:
         self._index = index
         self._vault = vault
-        self._templates: dict[Instance, RecordTemplate | None] = {}
+        self._templates: dict[Instance, RecordTemplate] = {}
 
     def make(self, new: NewInstance) -> NewRows:
         """Return the rows of an instance.
@@ -103,14 +103,20 @@ class RowMaker:
     def _written(self, about: Instance) -> bytes:
         """Return what `dump_record` writes; of a series it is written out once."""
         shared = replace(about, sop_instance_uid="", instance_number=None)
-        if shared not in self._templates:
-            if len(self._templates) >= MOST_KEPT:
-                self._templates.clear()
-            self._templates[shared] = _template(shared)
         template = self._templates.get(shared)
         if template is None:
-            return dump_record(about)
+            template = _template(shared)
+            if template is None:
+                return dump_record(about)
+            self._keep(shared, template)
         return template.fill((about.sop_instance_uid, about.instance_number))
+
+    def _keep(self, shared: Instance, template: RecordTemplate) -> None:
+        if not template.is_short:
+            return
+        if len(self._templates) >= MOST_KEPT:
+            self._templates.clear()
+        self._templates[shared] = template
 
 
 def _template(shared: Instance) -> RecordTemplate | None:

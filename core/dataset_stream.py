@@ -26,6 +26,9 @@ from core.limits import DataSetLimits
 MAX_KEPT_BYTES = 64 * 1024
 """A leading element longer than this is not kept; none that we index comes near."""
 
+MAX_KEPT_IN_ALL = 16 * 1024 * 1024
+"""What is kept of one data set may take no more; its element headers count, too."""
+
 LAST_KEPT_GROUP = 0x0028
 UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
@@ -53,6 +56,9 @@ _FORMATS = {
     is_little: tuple(struct.Struct(order + code) for code in ("HH", "H", "I", "HH2sH"))
     for is_little, order in ((True, "<"), (False, ">"))
 }
+_KEPT_HEADER_BYTES = 256
+"""About what a kept element takes beside its value."""
+
 _TAKEN_AT_ONCE = 64 * 1024
 """Of a long piece, which is mostly pixels, no more than this is copied to be looked at."""
 
@@ -88,6 +94,7 @@ class DataSetScanner:
         self.elements = 0
         """How many elements and items have begun; what a parser makes of them costs memory."""
         self._kept: dict[BaseTag, RawDataElement] = {}
+        self._kept_bytes = 0
 
     @property
     def size(self) -> int:
@@ -180,6 +187,7 @@ class DataSetScanner:
             value = bytes(buffer[position + 8 : end])
             kept[tag] = RawDataElement(tag, name, length, value, 0, False, self._little)
             self.elements += 1
+            self._count_kept(length)
             position = end
         return position
 
@@ -215,6 +223,13 @@ class DataSetScanner:
             raise MalformedInstanceError(
                 f"the data set has more than {self._limits.max_elements} elements and items",
                 remedy="By C-STORE an object may have as many as archive.max_elements says",
+            )
+
+    def _count_kept(self, length: int) -> None:
+        self._kept_bytes += length + _KEPT_HEADER_BYTES
+        if self._kept_bytes > MAX_KEPT_IN_ALL:
+            raise MalformedInstanceError(
+                f"the elements before the pixels take more than {MAX_KEPT_IN_ALL} bytes"
             )
 
     def _plain_element(self, tag: int, position: int, available: int, level: _Level) -> int:
@@ -300,6 +315,7 @@ class DataSetScanner:
         if key in self._kept:  # two readers could see two patients (PS3.5 7.1: at most once)
             raise MalformedInstanceError(f"the element {key} appears twice")
         name = None if is_implicit else vr.decode()
+        self._count_kept(len(value))
         self._kept[key] = RawDataElement(key, name, len(value), value, 0, is_implicit, self._little)
 
 

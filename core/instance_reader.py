@@ -51,6 +51,8 @@ _PLAIN_NUMBER = re.compile(rb" ?(-?[0-9]{1,9}) ?")
 """What needs no decoder; anything else takes the long way."""
 
 MOST_KEPT = 256
+LONGEST_KEPT = 16 * 1024
+"""Of one series; so a sender cannot make us remember more than 4 MiB."""
 
 
 class InstanceReader:
@@ -82,14 +84,18 @@ class InstanceReader:
         template = self._read.get(shared)
         if template is None:
             template = _parsed(elements, transfer_syntax_uid)
-            if len(self._read) >= MOST_KEPT:
-                self._read.clear()
-            self._read[shared] = template
+            if sum(map(_length, map(elements.get, _SHARED))) <= LONGEST_KEPT:
+                self._keep(shared, template)
         return replace(
             template,
             sop_instance_uid=uid.decode("ascii"),
             instance_number=int(number) if number else None,
         )
+
+    def _keep(self, shared: tuple[object, ...], template: Instance) -> None:
+        if len(self._read) >= MOST_KEPT:
+            self._read.clear()
+        self._read[shared] = template
 
 
 def _parsed(elements: Mapping[BaseTag, RawDataElement], transfer_syntax_uid: str) -> Instance:
@@ -100,6 +106,10 @@ def _parsed(elements: Mapping[BaseTag, RawDataElement], transfer_syntax_uid: str
 def _raw(element: RawDataElement | None) -> object:
     """Return that by which an element is known to be the same again."""
     return None if element is None else (element.VR, element.value)
+
+
+def _length(element: RawDataElement | None) -> int:
+    return 0 if element is None else len(element.value or b"")
 
 
 def _plain(pattern: "re.Pattern[bytes]", element: RawDataElement | None, vr: str) -> bytes | None:

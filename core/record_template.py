@@ -9,6 +9,9 @@ from collections.abc import Sequence
 
 from core.records import dump_record
 
+LONGEST_KEPT = 16 * 1024
+"""What is longer is written out each time: senders could make whoever keeps it keep a lot."""
+
 _WRITE = json.JSONEncoder(ensure_ascii=False).encode
 
 
@@ -32,6 +35,11 @@ class RecordTemplate:
                 raise ValueError("a hole of a record does not stand in it exactly once")
             self._pieces.append(before)
         self._end = rest
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it may be kept."""
+        return sum(map(len, self._pieces)) + len(self._end) <= LONGEST_KEPT
 
     def fill(self, values: Sequence[str | int | None]) -> bytes:
         """Return what `dump_record` would write of the record with these values in its holes."""

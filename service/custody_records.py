@@ -28,22 +28,28 @@ class CustodyRecords:
 
     sealer: RecordSealer
     ours: Participant
-    _templates: dict[_Key, RecordTemplate | None] = field(
+    _templates: dict[_Key, RecordTemplate] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
     def seal(self, peer: RemoteAE, instance: Instance, stamp: Stamp) -> SealedRecord:
         """Say that an instance is ours to keep."""
         key = (peer, instance.identity, instance.sop_class_uid, instance.transfer_syntax_uid)
-        if key not in self._templates:
-            if len(self._templates) >= MOST_KEPT:
-                self._templates.clear()
-            self._templates[key] = self._template(peer, instance)
         template = self._templates.get(key)
         if template is None:
-            return self.sealer.seal(self._event(peer, instance, stamp))
+            template = self._template(peer, instance)
+            if template is None:
+                return self.sealer.seal(self._event(peer, instance, stamp))
+            self._keep(key, template)
         values = (stamp.event_id, stamp.time.isoformat(), instance.sop_instance_uid)
         return self.sealer.seal_written(stamp.event_id, template.fill(values))
+
+    def _keep(self, key: _Key, template: RecordTemplate) -> None:
+        if not template.is_short:
+            return
+        if len(self._templates) >= MOST_KEPT:
+            self._templates.clear()
+        self._templates[key] = template
 
     def _event(self, peer: RemoteAE, instance: Instance, stamp: Stamp) -> AuditEvent:
         return triggers.custody_taken(stamp, remote_ae(peer), self.ours, instance)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import Dataset
 
-from core.dataset_stream import DataSetScanner
+from core.dataset_stream import MAX_KEPT_BYTES, MAX_KEPT_IN_ALL, DataSetScanner
 from core.errors import MalformedInstanceError
 from core.limits import MAX_DEPTH, DataSetLimits
 from core.model import Instance
@@ -41,7 +41,8 @@ def test_a_data_set_cut_anywhere_is_refused_or_lacks_its_tail(length: int) -> No
         leading = scanned(body[:length], transfer_syntax(implicit=False))
     except MalformedInstanceError:
         return
-    assert encoded(leading) == body[:length]
+    not_kept = struct.pack("<HH2s2xL", 0x0040, 0x0555, b"SQ", 0)  # of a group behind the last one
+    assert encoded(leading) == body[:length].removesuffix(not_kept)
 
 
 def test_a_data_set_that_ends_inside_its_pixels_is_refused() -> None:
@@ -185,3 +186,21 @@ def test_only_sequences_and_pixels_may_be_of_undefined_length(
     """One reader takes what is inside for items, the other for a value that it passes on whole."""
     with pytest.raises(MalformedInstanceError, match="undefined length"):
         scanned(undefined(tag, vr, ITEM), syntax)
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+def test_leading_elements_that_together_would_fill_the_memory_are_refused(implicit: bool) -> None:
+    """Each of them may be kept; a peer could send sixteen thousand."""
+    value, vr = bytes(MAX_KEPT_BYTES - 2), b"" if implicit else b"LO"
+    length = struct.pack("<I" if implicit else "<H", len(value))
+    many = range(0x1000, 0x1000 + MAX_KEPT_IN_ALL // MAX_KEPT_BYTES + 1)
+    body = b"".join(struct.pack("<HH", 0x0009, one) + vr + length + value for one in many)
+    with pytest.raises(MalformedInstanceError, match="take more than"):
+        scanned(body, transfer_syntax(implicit=implicit))
+
+
+def test_very_many_short_leading_elements_are_refused_before_they_fill_the_memory() -> None:
+    numbers = range(0x00090000, 0x000B0000)
+    body = b"".join(struct.pack("<HH2sH", one >> 16, one & 0xFFFF, b"LO", 0) for one in numbers)
+    with pytest.raises(MalformedInstanceError, match="take more than"):
+        scanned(body, transfer_syntax(implicit=False))

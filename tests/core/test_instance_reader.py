@@ -6,7 +6,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from core.dataset_stream import DataSetScanner
 from core.errors import MalformedInstanceError
-from core.instance_reader import MOST_KEPT, InstanceReader
+from core.instance_reader import LONGEST_KEPT, MOST_KEPT, InstanceReader
 from core.model import REQUIRED, Instance
 from tests.support.builders import ct_image, encoded
 
@@ -92,3 +92,10 @@ def test_it_does_not_keep_more_than_it_may() -> None:
     for number in range(MOST_KEPT + 5):
         _read(reader, ct_image(attributes={"StudyDescription": f"study {number}"}))
     assert reader.kept <= MOST_KEPT
+
+
+def test_it_keeps_nothing_that_is_longer_than_a_series_needs() -> None:
+    """A peer could fill the memory with descriptions that are each sixty thousand letters long."""
+    reader = InstanceReader()
+    _read(reader, ct_image(attributes={"StudyDescription": "x" * LONGEST_KEPT}))
+    assert reader.kept == 0

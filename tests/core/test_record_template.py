@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.record_template import RecordTemplate
+from core.record_template import LONGEST_KEPT, RecordTemplate
 from core.records import dump_record
 
 
@@ -35,3 +35,9 @@ def test_a_hole_that_cannot_be_told_from_the_rest_is_refused(title: str) -> None
     note = Note(title, "hole" if title == "hole" else "x", 1, "e")
     with pytest.raises(ValueError, match="exactly once"):
         RecordTemplate(note, ("hole",))
+
+
+@pytest.mark.parametrize(("length", "is_short"), [(LONGEST_KEPT // 2, True), (LONGEST_KEPT, False)])
+def test_a_template_says_whether_it_is_short_enough_to_be_kept(length: int, is_short: bool) -> None:
+    note = Note("hole", "x" * length, 1, "e")
+    assert RecordTemplate(note, ("hole",)).is_short is is_short
