@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from archive.disk import Disk, translated
+from archive.disk import Disk, Place, translated
 from archive.errors import DiskError, MissingObjectError
 from archive.folders import FolderSync
 from core.errors import UnavailableError
@@ -148,6 +148,7 @@ class BlobStore:
         self._filing = _Filing()
         with translated("opening the folder of objects"):
             disk.make_folders(folder, self.prefixes())
+            self._place = Place(folder)
 
     def create(self, key: bytes) -> BlobWriter:
         """Start a new object under the object key of its study."""
@@ -175,11 +176,14 @@ class BlobStore:
             If there is no such file.
         SealError
             At the first piece that is not what was written.
+        DiskError
+            If it cannot be read now, or the whole folder is gone: that says nothing of the object.
         """
         with translated("reading an object"):
             try:
                 source = self._path(name).open("rb")
             except FileNotFoundError:
+                self._place.require()  # a disk that is gone says nothing of what is on it
                 raise MissingObjectError(
                     f"the sealed object {name} is missing",
                     remedy="Restore it from a backup of `archive.folder`",

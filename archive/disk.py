@@ -74,6 +74,24 @@ class Disk:
         self.fsync_folder(folder)
 
 
+class Place:
+    """A folder that is there, to be told from what shows in its place when its disk is gone."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._identity = _identity(folder)
+
+    def require(self) -> None:
+        """Return if the folder is the one that was there; else raise FileNotFoundError."""
+        if _identity(self._folder) != self._identity:
+            raise FileNotFoundError(errno.ENOENT, "another folder is in its place")
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    found = folder.stat()
+    return found.st_dev, found.st_ino
+
+
 @contextmanager
 def translated(what: str) -> Iterator[None]:
     """Raise one of our errors for any fault of the disk; `what` says what was being done."""

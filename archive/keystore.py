@@ -13,7 +13,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from archive.disk import Disk, translated
+from archive.disk import Disk, Place, translated
 from core.errors import ForgottenError, SealError
 from core.model import StudyKey
 from core.sealing import KEY_BYTES, KeyWrapper, new_key
@@ -54,6 +54,7 @@ class Keystore:
         self._lock = threading.Lock()
         with translated("opening the keystore"):
             disk.make_folder(folder)
+            self._place = Place(folder)
 
     def obtain(self, study_key: StudyKey) -> StudySecrets:
         """Return the study's keys, made now if it has none; they survive a power cut.
@@ -128,11 +129,14 @@ class Keystore:
         secrets_, path = cached
         if os.path.exists(path):  # noqa: PTH110 - for every object, and pathlib takes its time
             return secrets_
+        with translated("reading a study key"):
+            self._place.require()
         with self._lock:  # another process has forgotten it
             self._cache.pop(study_key, None)
         raise _forgotten(study_key)
 
     def _make(self, study_key: StudyKey, path: Path) -> None:
+        self._place.require()  # or the key that a missing disk holds would get a rival
         self._disk.make_folder(path.parent)
         if self._tombstone(study_key).exists():
             raise _forgotten(study_key)
@@ -155,6 +159,7 @@ class Keystore:
             try:
                 content = path.read_bytes()
             except FileNotFoundError:
+                self._place.require()
                 raise _forgotten(study_key) from None
         if len(content) <= _HEADER.size or content[:4] != _MAGIC:
             raise SealError(f"the key file of study {study_key} is damaged")

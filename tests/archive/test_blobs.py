@@ -143,3 +143,16 @@ def test_a_missing_file_is_corruption(store: BlobStore) -> None:
     store.delete(writer.name)
     with pytest.raises(MissingObjectError):
         store.read(writer.name, KEY)
+
+
+@pytest.mark.parametrize("is_left", [False, True])
+def test_no_file_counts_as_missing_while_the_whole_folder_is_gone(
+    store: BlobStore, tmp_path: Path, is_left: bool
+) -> None:
+    """A disk that is not mounted says nothing of what is on it: nothing is held back for that."""
+    writer = store.put(KEY, b"pixels")
+    (tmp_path / "objects").rename(tmp_path / "elsewhere")
+    if is_left:  # an empty mount point
+        (tmp_path / "objects").mkdir()
+    with pytest.raises(DiskError, match="ENOENT"):
+        store.read(writer.name, KEY)

@@ -141,3 +141,24 @@ def test_processes_that_race_for_a_key_end_with_the_same(tmp_path: Path) -> None
         racer.join(30)
     assert answers[0] == answers[1] == answers[2]
     assert len(_files(tmp_path)) == 40
+
+
+@pytest.mark.parametrize("is_left", [False, True])
+def test_no_key_is_made_where_the_folder_of_keys_is_gone(tmp_path: Path, is_left: bool) -> None:
+    """A disk that is not mounted holds the old key; another would seal what that cannot open."""
+    keystore = _keystore(tmp_path / "keys", keys_in_memory=1)
+    made = keystore.obtain(STUDY)
+    cached = StudyKey("b" * 26)
+    keystore.obtain(cached)
+    (tmp_path / "keys").rename(tmp_path / "elsewhere")
+    if is_left:  # an empty mount point
+        (tmp_path / "keys").mkdir()
+    for ask in (keystore.obtain, keystore.get):
+        for study in (STUDY, cached):
+            with pytest.raises(DiskError, match="ENOENT"):
+                ask(study)
+    assert not _files(tmp_path / "keys")
+    if is_left:
+        (tmp_path / "keys").rmdir()
+    (tmp_path / "elsewhere").rename(tmp_path / "keys")
+    assert keystore.obtain(STUDY) == made
