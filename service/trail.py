@@ -108,6 +108,13 @@ class Trail:
         """
         return self._id_of("sent", f"{revision} {destination}", at)
 
+    def beginning_id(self, at: datetime) -> str:
+        """Return the id of the record of an operator's decision to let the log begin anew.
+
+        Without our key nobody can give a record of another kind, or moment, for that.
+        """
+        return self._id_of("begun anew", "", at)
+
     def _id_of(self, what: str, name: str, at: datetime) -> str:
         microseconds = (at - _EPOCH) // timedelta(microseconds=1)
         return repeatable_id(self.key, what, name, str(microseconds))

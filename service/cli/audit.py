@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
@@ -131,11 +132,15 @@ def begin(
         foundation = desk.foundation
         require_no_log(foundation)
         text = f"the audit log begins anew: {reason}"
-        event = desk.alert(Alert.AUDIT_RECORDING_STARTED, text)
+        at = foundation.clock()
+        event = replace(
+            desk.alert(Alert.AUDIT_RECORDING_STARTED, text),
+            event_id=foundation.trail.beginning_id(at),
+        )
         with foundation.archive.transaction() as tx:
             desk.add(tx, event)
             outbox = foundation.archive.outbox
-            again = outbox.begin_anew(tx, event.event_id, at=foundation.clock())
+            again = outbox.begin_anew(tx, event.event_id, at=at)
     say(f"A new log begins with {count_of(again, 'record')} that the database still had.")
 
 

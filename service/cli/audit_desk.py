@@ -99,8 +99,12 @@ def ledger(foundation: Foundation) -> Ledger:
             appended=[_appended(*row) for row in outbox.appended(tx)],
             kept=[_kept(foundation.trail, row) for row in foundation.archive.upkeep.kept(tx)],
             signed=outbox.last_signed(tx),
-            beginning=None if begun is None else NewBeginning(*begun),
+            beginning=None if begun is None else _beginning(foundation.trail, begun[1]),
         )
+
+
+def _beginning(trail: Trail, at: datetime) -> NewBeginning:
+    return NewBeginning(trail.beginning_id(at), at)  # not the id that stands there: who wrote it?
 
 
 def _kept(trail: Trail, row: KeptRow) -> Owed:

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -112,3 +113,19 @@ def test_a_study_whose_rows_are_gone_owes_no_record(scene: Scene) -> None:
     for table in ("delivery", "released", "result_object", "instance"):
         scene.sql(f"DELETE FROM {table}")
     assert scene.report().is_ok
+
+
+def test_a_new_beginning_that_no_operator_decided_excuses_nothing(tmp_path: Path) -> None:
+    """Whoever can write to the database cannot make up the record of a decision."""
+    with house(tmp_path) as home:
+        home.take(*(image_with_cells((1, 1), InstanceNumber=n) for n in (1, 2)))
+        scene, archive = Scene(home, tmp_path), home.foundation.archive
+        lost = scene.take_away("instance")
+        sequence(home.foundation)
+        with archive.snapshot() as tx:
+            any_record = archive.outbox.last_appended(tx)
+        with archive.transaction() as tx:
+            archive.outbox.begin_anew(tx, any_record, at=datetime(9999, 1, 1, tzinfo=UTC))
+        sequence(home.foundation)
+        faults = [fault for step in scene.report().steps for fault in step.faults]
+    assert f"instance {lost} has no record" in faults
