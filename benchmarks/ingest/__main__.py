@@ -41,7 +41,8 @@ def main() -> None:
                     run(load, receiver, 8 * load.senders, folder)
             for number in range(options.rounds):
                 for load in loads:
-                    _round(load, running[number % 3 :] + running[: number % 3], options, results)
+                    order = running[number % 3 :] + running[: number % 3]
+                    _round(load, order, _objects(load, options.objects), folder, results)
             long = _long(running[0], folder) if _is_wanted(LONG, options.only) else None
     print(
         f"{os.cpu_count()} processors, load {before:.1f} before and {os.getloadavg()[0]:.1f} after;"
@@ -67,15 +68,18 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _objects(load: Load, objects: int) -> int:
+    """Return how many objects a run of this load has."""
+    if load.is_stock:
+        return objects // 8
+    return objects // 2 if load.size == "512 kB" else objects
+
+
 def _round(
-    load: Load, order: Sequence[Receiver], options: argparse.Namespace, results: dict[str, Runs]
+    load: Load, order: Sequence[Receiver], objects: int, folder: Path, results: dict[str, Runs]
 ) -> None:
-    objects = options.objects // 8 if load.is_stock else options.objects
-    if load.size == "512 kB" and not load.is_stock:
-        objects //= 2
     for receiver in order:
-        with tempfile.TemporaryDirectory(prefix="sr-ingest-files-") as folder:
-            sent = run(load, receiver, objects, Path(folder))
+        sent = run(load, receiver, objects, folder)
         results[load.title].setdefault(receiver.name, []).append(sent)
         print(f"{load.title}, {receiver.name}: {sent.rate:.0f}/s", file=sys.stderr)
 

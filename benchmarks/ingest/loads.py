@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,7 +80,6 @@ def run(load: Load, receiver: Receiver, objects: int, folder: Path) -> Sent:
     seconds, sender_s = send(load, receiver, objects, folder)
     time.sleep(SETTLE_S)
     after = receiver.processor_s()
-    receiver.clear()
     spent = {title: used - before.get(title, 0.0) for title, used in after.items()}
     return Sent(objects, seconds, spent, sender_s)
 
@@ -123,8 +123,7 @@ def _lean(receiver: Receiver, job: dict[str, object]) -> dict[str, float]:
 
 
 def _send_stock(load: Load, receiver: Receiver, objects: int, folder: Path) -> tuple[float, float]:
-    files = folder / "stock"
-    files.mkdir()
+    files = Path(tempfile.mkdtemp(prefix="stock-", dir=folder))
     uids = {"StudyInstanceUID": random_uid(), "SeriesInstanceUID": random_uid()}
     for number in range(objects):
         made = ct_image(_noise(load.size, number), {**uids, "InstanceNumber": number + 1})
@@ -134,9 +133,6 @@ def _send_stock(load: Load, receiver: Receiver, objects: int, folder: Path) -> t
     output, _ = process.communicate()
     spent = time.perf_counter() - started
     stored = output.count(b"Received Store Response (Success)")
-    for file in files.iterdir():
-        file.unlink()
-    files.rmdir()
     if stored != objects:
         raise SystemExit(f"{receiver.name} stored {stored} of {objects} objects")
     return spent, 0.0
