@@ -36,6 +36,8 @@ _STABLE_S = 60.0
 _REAP_S = 0.1
 _PING_S, _PONG_WITHIN_S = 5.0, 30.0
 """A receiver whose process hangs would keep its connections, and get more, for ever."""
+_READY_WITHIN_S = 120.0
+"""One that hangs before it is ready would keep its place, and the others from starting."""
 _END_WITHIN_S = 10.0
 """A process that has hung up and lives on is killed."""
 
@@ -58,6 +60,7 @@ class Member:
         self.started = 0.0
         self.failures = 0
         self._asked: float | None = None
+        self._was_ready = False
 
     @property
     def guests(self) -> int:
@@ -81,6 +84,7 @@ class Member:
         finally:
             theirs.close()
         self._channel, self.started, self._asked = ours, time.monotonic(), None
+        self._was_ready = False
         log.info("receiver %d started as process %d", self.number, self.process.pid)
 
     def take(self, connection: socket.socket, visitor: Visitor) -> None:
@@ -114,13 +118,19 @@ class Member:
     def ask(self) -> None:
         """See whether it still answers; who does not is killed, and started again."""
         if not self.is_open:
-            return
-        if self._asked is None:
+            self._see_it_start()
+        elif self._asked is None:
             self._asked = time.monotonic()
             self._send(Ping())
         elif time.monotonic() - self._asked > _PONG_WITHIN_S:
             log.error("receiver %d answers no more and is killed", self.number)
             self.is_open = False
+            self.kill()
+
+    def _see_it_start(self) -> None:
+        is_starting = self._channel is not None and not self._was_ready
+        if is_starting and time.monotonic() - self.started > _READY_WITHIN_S:
+            log.error("receiver %d does not get ready and is killed", self.number)
             self.kill()
 
     def hang_up(self) -> None:
@@ -141,7 +151,7 @@ class Member:
     def _heed(self, message: Message) -> None:
         match message:
             case Ready():
-                self.is_open = True
+                self.is_open = self._was_ready = True
             case Closing():
                 self.is_open = False
             case Pong():

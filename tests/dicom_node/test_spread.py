@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -43,6 +43,7 @@ class Spread:
     node: SpreadNode
     observer: RecordingObserver
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    hangs_at_start: bool = False
 
     @property
     def destination(self) -> Destination:
@@ -58,19 +59,27 @@ class Spread:
 def spread_node(**settings: object) -> Iterator[Spread]:
     values = {"ae_title": "READER", "host": "127.0.0.1", "port": 0, "processes": 2}
     node_settings = NodeSettings.model_validate(values | {"peers": (peer(),)} | settings)
-    observer, processes = RecordingObserver(), list[subprocess.Popen[bytes]]()
+    observer = RecordingObserver()
 
     def start(channel: socket) -> "subprocess.Popen[bytes]":
-        processes.append(launch(node_settings, channel))
-        return processes[-1]
+        hangs = running.hangs_at_start
+        running.processes.append((idle if hangs else partial(launch, node_settings))(channel))
+        return running.processes[-1]
 
     node = SpreadNode(node_settings, observer, start)
+    running = Spread(node, observer)
     node.start()
     try:
-        yield Spread(node, observer, processes)
+        yield running
     finally:
         node.stop()
-    assert all(process.poll() is not None for process in processes)
+    assert all(process.poll() is not None for process in running.processes)
+
+
+def idle(channel: socket) -> "subprocess.Popen[bytes]":
+    """Start what never says that it is ready."""
+    program = [sys.executable, "-c", "import time; time.sleep(600)"]
+    return subprocess.Popen(program, pass_fds=(channel.fileno(),))
 
 
 @contextmanager
@@ -86,7 +95,7 @@ def associations(running: Spread, count: int) -> Iterator[list[RawPeer]]:
             one.socket.close()
 
 
-def wait_until(holds: "partial[bool]", seconds: float = 20.0) -> None:
+def wait_until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline
@@ -222,6 +231,21 @@ def test_a_receiver_that_hangs_is_killed_and_started_again(
         wait_until(partial(ready, running, 2))
         with associations(running, 2):
             assert running.guests == [1, 1]
+
+
+def test_a_receiver_that_never_gets_ready_is_killed_and_started_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(crew, "_PING_S", 0.1)
+    with spread_node() as running:
+        wait_until(partial(ready, running, 2))
+        monkeypatch.setattr(crew, "_READY_WITHIN_S", 5.0)
+        running.hangs_at_start = True
+        running.processes[0].kill()
+        wait_until(lambda: len(running.processes) > 2)
+        running.hangs_at_start = False
+        assert running.processes[2].wait(30) == -signal.SIGKILL
+        wait_until(partial(ready, running, 2))
 
 
 def test_who_comes_while_no_receiver_is_there_waits_for_one() -> None:
