@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from dicom_node.certificates import CertificateIdentity
 from dicom_node.ports import Refusal, RefusalReason
-from dicom_node.settings import NodeSettings, PeerSettings
+from dicom_node.settings import NodeSettings, PeerSettings, Right
 
 _SPARE_SEATS = 16
 """Beyond `max_associations`: so many more are heard, to be told that we are full."""
@@ -52,6 +52,8 @@ class _Guest:
     is_stranger: bool
     is_seated: bool = False
     peer: str = ""
+    caller: Caller | None = None
+    rights: frozenset[Right] = frozenset()
 
 
 class Gate:
@@ -81,11 +83,13 @@ class Gate:
             return len(self._guests)
 
     def replace_peers(self, peers: Sequence[PeerSettings]) -> frozenset[int]:
-        """Go by other peers from now on; return the tickets of those who are no peers any more."""
-        known = {"", *(peer.name for peer in peers)}
+        """Go by other peers from now on; return the tickets of those who may not stay.
+
+        Somebody stays who would be let in again as the same peer, with no right less.
+        """
         with self._lock:
             self._peers = tuple(peers)
-            return frozenset(n for n, guest in self._guests.items() if guest.peer not in known)
+            return frozenset(n for n, guest in self._guests.items() if not self._may_stay(guest))
 
     def enter(self, address: str) -> int | Refusal:
         """Count a new connection in and return its ticket, or refuse it."""
@@ -117,13 +121,22 @@ class Gate:
             refusal = self._overdone(peer, caller)
             if refusal is not None:
                 return refusal
-            self._guests[ticket].peer = peer.name
+            guest = self._guests[ticket]
+            guest.peer, guest.caller, guest.rights = peer.name, caller, peer.allow
             return peer
 
     def leave(self, ticket: int) -> None:
         """Count a connection out, and its association; nothing happens if it is out."""
         with self._lock:
             self._guests.pop(ticket, None)
+
+    def _may_stay(self, guest: _Guest) -> bool:
+        if guest.caller is None:
+            return True  # who has not asked yet is asked by the new peers
+        peer = self._identify(guest.caller)
+        return (
+            not isinstance(peer, Refusal) and peer.name == guest.peer and guest.rights <= peer.allow
+        )
 
     def _crowd(self, address: str) -> Refusal | None:
         strangers = sum(1 for guest in self._guests.values() if guest.is_stranger)

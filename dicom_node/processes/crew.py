@@ -267,8 +267,8 @@ class Crew:
             return
         try:
             member.start()
-        except OSError as error:
-            log.error("receiver %d cannot be started: %s", member.number, error.strerror)  # noqa: TRY400
+        except (OSError, subprocess.SubprocessError, MemoryError) as error:
+            log.error("receiver %d cannot be started (%s)", member.number, type(error).__name__)  # noqa: TRY400
             self._start_again(member)
             self._start_next()
             self._is_settled.set()

@@ -8,7 +8,7 @@ from dicom_node.association import Destination, echo
 from dicom_node.entrance.gate import Caller, Gate
 from dicom_node.errors import AssociationRejectedError
 from dicom_node.ports import Ending
-from dicom_node.settings import NodeSettings
+from dicom_node.settings import NodeSettings, PeerSettings
 from tests.dicom_node.fakes import CT, EXPLICIT, peer, running_node
 from tests.dicom_node.raw import pdu, pdv, raw_association, store_rq
 from tests.dicom_node.test_spread import associations, spread_node
@@ -59,6 +59,24 @@ def test_the_gate_names_those_who_are_no_peers_any_more() -> None:
     gate.admit(mr, Caller("127.0.0.1", "MR", "READER"))
     assert gate.replace_peers([peer("mr", "MR")]) == {scanner}
     assert gate.replace_peers([]) == {scanner, mr}
+
+
+@pytest.mark.parametrize(
+    ("narrowed", "stays"),
+    [
+        (peer(addresses=["10.0.0.0/8"]), False),
+        (peer(allow=["echo"]), False),
+        (peer(called_ae_title="OTHER"), False),
+        (peer(certificates=["CN:scanner"]), False),
+        (peer(addresses=["127.0.0.0/8", "10.0.0.0/8"], priority="stat"), True),
+    ],
+)
+def test_who_would_not_be_let_in_again_may_not_stay(narrowed: PeerSettings, stays: bool) -> None:
+    gate = Gate(NodeSettings(ae_title="READER", peers=(peer(),)))
+    ticket = gate.enter("127.0.0.1")
+    assert isinstance(ticket, int)
+    gate.admit(ticket, Caller("127.0.0.1", "SCANNER", "READER"))
+    assert gate.replace_peers([narrowed]) == (frozenset() if stays else {ticket})
 
 
 def test_receivers_in_processes_of_their_own_go_by_other_peers_too() -> None:
