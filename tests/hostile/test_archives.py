@@ -50,7 +50,7 @@ def object_of_zeros(path: Path) -> str:
     with path.open("wb") as file:
         file.write(part10(ct_image(attributes={"PixelData": None})))
         file.truncate(400 * MIB)
-    return "no value representation"
+    return "of a command or of a file's head"
 
 
 def deflated_bomb(path: Path) -> str:
