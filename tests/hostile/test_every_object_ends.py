@@ -24,7 +24,7 @@ from tests.fuzz.target import SYNTAXES
 from tests.hostile.test_data_sets import CASES
 from tests.support.house import PEER, House, house
 
-MUTATIONS = int(os.environ.get("SECOND_READER_REL8_MUTATIONS", "200"))
+MUTATIONS = int(os.environ.get("SECOND_READER_REL8_MUTATIONS", "80"))
 CLASS, INSTANCE = "1.2.840.10008.5.1.4.1.1.7", "2.25.1"
 
 

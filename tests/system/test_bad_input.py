@@ -32,7 +32,7 @@ from tests.support.installation import (
 )
 from tests.support.peers import wait_for_port
 
-STARTED_WITHIN_S = 60.0
+STARTED_WITHIN_S = 120.0
 
 pytestmark = [pytest.mark.external("DCMTK"), pytest.mark.timeout(180)]
 

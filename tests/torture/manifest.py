@@ -61,16 +61,16 @@ def _tests(what: str, file: str, gate: int, long: int) -> Suite:
 
 
 SUITES: Mapping[str, Suite] = {
-    "kill": _tests("kill -9 of the whole service (REL-1)", "tests/torture/test_kill.py", 2, 300),
+    "kill": _tests("kill -9 of the whole service (REL-1)", "tests/torture/test_kill.py", 1, 300),
     "failpoints": _tests(
         "kill at every step from reading to replying (REL-2); a trial is one step",
-        "tests/torture/test_failpoints.py", 4, 290,
+        "tests/torture/test_failpoints.py", 2, 290,
     ),
     "power-loss": _tests(
-        "the disk forgets what was not synced (REL-2)", "tests/torture/test_power_loss.py", 5, 50
+        "the disk forgets what was not synced (REL-2)", "tests/torture/test_power_loss.py", 2, 50
     ),
     "sync-faults": _tests(
-        "the k-th sync fails (REL-3); a trial is one k", "tests/torture/test_sync_faults.py", 5, 61
+        "the k-th sync fails (REL-3); a trial is one k", "tests/torture/test_sync_faults.py", 3, 61
     ),
     "disk-full": _tests(
         "archive, database, audit or keystore is full (REL-4)",
