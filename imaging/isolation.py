@@ -108,8 +108,8 @@ class ChildPool:
     def lend(self, *, wait_s: float) -> Iterator[Child]:
         """Lend a child for one job.
 
-        The block may end while the child still works; it is then ended, as after any error but a
-        refusal of its own.
+        The block may end while the child still works; it is then ended, as after any error, a
+        refusal of its own included.
 
         Raises
         ------
@@ -153,6 +153,9 @@ class ChildPool:
             ) from None
         except ChannelClosedError:
             raise self._end(child) from None
+        except ServiceError:
+            child.is_settled = False  # what a decoder left behind must not count against the next
+            raise
         finally:
             child.jobs += 1
             if child.is_settled and child.jobs < self.limits.jobs_per_child:
